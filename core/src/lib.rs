@@ -1,0 +1,12 @@
+//! The rules of `activity_log` that can be stated without Postgres.
+//!
+//! One module per noun; the extension crate translates between these and the server.
+#![forbid(unsafe_code)]
+
+pub mod context;
+pub mod jsonb;
+pub mod privacy;
+pub mod read;
+pub mod record;
+pub mod registry;
+pub mod retention;
