@@ -1,0 +1,43 @@
+-- What DROP EXTENSION takes along and a reinstall has to bring back: triggers and policies that
+-- call functions of the extension. Nothing here touches an object that is as it should be.
+DO $guards$
+DECLARE
+    v_table regclass;
+BEGIN
+    -- A guard on the parent alone would let TRUNCATE of a partition through.
+    FOR v_table IN
+        SELECT 'activity.events'::regclass
+        UNION ALL
+        SELECT i.inhrelid::regclass FROM pg_catalog.pg_inherits i WHERE i.inhparent = 'activity.events'::regclass
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'append_only') THEN
+            EXECUTE pg_catalog.format(
+                'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %s '
+                'FOR EACH STATEMENT EXECUTE FUNCTION activity._append_only()', v_table);
+        END IF;
+        IF EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'append_only' AND t.tgenabled <> 'A') THEN
+            EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER append_only', v_table);
+        END IF;
+    END LOOP;
+
+    -- Sessions keep what they read of these tables until they are told otherwise.
+    FOREACH v_table IN ARRAY ARRAY['activity.log', 'activity.incarnations', 'activity.role_tenants',
+                                   'activity.actions', 'activity.action_versions', 'activity.key_epochs']::regclass[]
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'changed') THEN
+            EXECUTE pg_catalog.format(
+                'CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
+                'FOR EACH STATEMENT EXECUTE FUNCTION activity._changed()', v_table);
+            EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER changed', v_table);
+        END IF;
+    END LOOP;
+
+    IF NOT (SELECT c.relrowsecurity FROM pg_catalog.pg_class c WHERE c.oid = 'activity.events'::regclass) THEN
+        ALTER TABLE activity.events ENABLE ROW LEVEL SECURITY;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant') THEN
+        CREATE POLICY reader_sees_tenant ON activity.events FOR SELECT TO activity_reader
+            USING (tenant_id = (SELECT activity.visible_tenant()));
+    END IF;
+END
+$guards$;
