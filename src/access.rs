@@ -9,6 +9,7 @@ use crate::context;
 use crate::db::{self, Mode, Relation};
 use crate::error::{self, Error};
 use crate::settings;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use std::cell::RefCell;
@@ -158,7 +159,7 @@ fn pins_of(role: pg_sys::Oid) -> Result<Option<Vec<[u8; 16]>>, Error> {
 /// The tenant whose events the current user may see through row security: the tenant of the
 /// context, never the system tenant; raises 42501 for a tenant the role is not pinned to.
 #[pg_extern(stable, parallel_unsafe)]
-fn visible_tenant() -> Result<Option<Uuid>, pgrx::pg_sys::panic::ErrorReport> {
+fn visible_tenant() -> Result<Option<Uuid>, ErrorReport> {
     let Some(tenant) = context::current().tenant_id.filter(|id| *id != SYSTEM_TENANT) else {
         return Ok(None);
     };
@@ -170,7 +171,7 @@ fn visible_tenant() -> Result<Option<Uuid>, pgrx::pg_sys::panic::ErrorReport> {
 #[pg_extern(stable, parallel_unsafe)]
 fn tenant(
     external_id: default!(Option<&str>, "NULL"),
-) -> Result<Uuid, pgrx::pg_sys::panic::ErrorReport> {
+) -> Result<Uuid, ErrorReport> {
     let external_id = crate::value::given(external_id)
         .ok_or(Error::Missing { argument: "external_id" })?;
     db::oid(Relation::Events)?;

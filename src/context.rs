@@ -7,6 +7,7 @@ use crate::error::{self, Error};
 use crate::settings;
 use crate::value::{Address, JsonbOut, given};
 use activity_log_core::context::{Network, parse_uuid};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use std::cell::{Cell, RefCell};
@@ -90,7 +91,7 @@ fn set_context(
     user_agent: default!(Option<&str>, "NULL"),
     request_id: default!(Option<&str>, "NULL"),
     is_local: default!(Option<bool>, "true"),
-) -> Result<Option<Uuid>, pgrx::pg_sys::panic::ErrorReport> {
+) -> Result<Option<Uuid>, ErrorReport> {
     let scope = if is_local.unwrap_or(true) { Scope::Transaction } else { Scope::Session };
     let tenant = tenant_id.map(|id| id.to_string());
     let address = client_ip.map(|Address(ip)| ip.to_string());
@@ -113,7 +114,7 @@ fn set_context(
 
 /// Empties the whole context, of the transaction and of the session.
 #[pg_extern(volatile, parallel_unsafe)]
-fn clear_context() -> Result<bool, pgrx::pg_sys::panic::ErrorReport> {
+fn clear_context() -> Result<bool, ErrorReport> {
     for name in [
         c"activity.tenant_id",
         c"activity.actor_id",
@@ -136,7 +137,7 @@ fn assign(name: &CStr, value: &str, scope: Scope) -> Result<(), Error> {
 
 /// The context as a document, without what is unset.
 #[pg_extern(name = "context", stable, parallel_unsafe)]
-fn context_document() -> JsonbOut {
+fn context_document() -> Result<JsonbOut, ErrorReport> {
     let context = current();
     let parts = [
         ("tenant_id", context.tenant_id.map(|id| Uuid::from_bytes(id).to_string())),
@@ -147,7 +148,7 @@ fn context_document() -> JsonbOut {
         ("request_id", context.request_id.clone()),
     ];
     let set = parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
-    JsonbOut::from_json(&serde_json::Value::Object(set.collect()))
+    Ok(JsonbOut::from_json(&serde_json::Value::Object(set.collect()))?)
 }
 
 /// Picks the client's address from what the proxies say, from the nearest hop outwards.
@@ -157,7 +158,7 @@ fn client_ip(
     real_ip: default!(Option<&str>, "NULL"),
     peer: default!(Option<Address>, "NULL"),
     trusted_proxies: default!(Option<Vec<Option<String>>>, "NULL"),
-) -> Result<Option<Address>, pgrx::pg_sys::panic::ErrorReport> {
+) -> Result<Option<Address>, ErrorReport> {
     let mut trusted = Vec::new();
     for proxy in trusted_proxies.unwrap_or_default().into_iter().flatten() {
         trusted.push(Network::parse(&proxy).map_err(|problem| {

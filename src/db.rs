@@ -434,7 +434,6 @@ fn must_pass(code: PgSqlErrorCode) -> bool {
 
 /// The trigger behind [`changes`]: after any statement on the table it tells every session to
 /// forget what it keeps of it.
-#[pg_guard]
 unsafe fn changed(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: `trigger_relation` checks that the server calls it as a trigger.
     announce_change(unsafe { trigger_relation(fcinfo) });

@@ -244,8 +244,10 @@ fn filter_action(query: &mut Query, action: Option<&str>) -> Result<(), Error> {
     match pattern {
         ActionPattern::Exact(_) => query.filter("action = $", db::text(Some(action))),
         ActionPattern::Prefix(_) => {
-            query.filter("action >= $", db::text(Some(&pattern.lower_bound())));
-            query.filter("action < $", db::text(Some(&pattern.upper_bound())));
+            query.filter("action >= $", db::text(Some(pattern.lower_bound())));
+            if let Some(upper) = pattern.upper_bound() {
+                query.filter("action < $", db::text(Some(&upper)));
+            }
         }
     }
     Ok(())

@@ -6,8 +6,8 @@ use crate::db::{self, Mode, Relation};
 use crate::error::{self, Error};
 use crate::record;
 use crate::settings::{self, Registry};
-use crate::value::{self, JsonbArg, JsonbOut, given};
-use activity_log_core::jsonb::{Jsonb, Value};
+use crate::value::{self, JsonbArg, given};
+use activity_log_core::jsonb::Value;
 use activity_log_core::registry::action::{check_action_name, is_reserved};
 use activity_log_core::registry::schema::{Problem, Schema};
 use activity_log_core::registry::wrapper::wrapper_sql;
@@ -313,10 +313,7 @@ fn check_registration(registration: &Registration) -> Result<(), Error> {
 
 /// Writes one registration; its version, and whether anything changed.
 fn upsert(registration: &Registration) -> Result<(i32, bool), Error> {
-    let schema = registration
-        .metadata_schema
-        .as_ref()
-        .map(|schema| activity_log_core::jsonb::from_json(schema));
+    let schema = registration.metadata_schema.as_ref().map(value::container).transpose()?;
     let text = |value: &Option<String>| db::text(given(value.as_deref()));
     let parameters = [
         db::text(Some(&registration.action)),

@@ -110,7 +110,7 @@ pub fn make_ahead(now: i64, period: Period, premake: u32) -> Result<usize, Error
     let now = to_utc(now).ok_or(Error::Internal { place: "clock" })?;
     let missing = plan_ahead(now, period, premake, &existing);
     for bounds in &missing {
-        make(&partition_name(bounds, period), bounds)?;
+        make(&partition_name(*bounds, period), bounds)?;
     }
     Ok(missing.len())
 }

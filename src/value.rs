@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use activity_log_core::jsonb::Jsonb;
+use crate::error::Error;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -55,8 +56,11 @@ pub struct JsonbOut(pub Vec<u8>);
 
 impl JsonbOut {
     /// The binary form of a JSON value that this extension has built itself.
-    pub fn from_json(value: &serde_json::Value) -> Self {
-        Self(activity_log_core::jsonb::from_json(value))
+    ///
+    /// # Errors
+    /// As for [`container`].
+    pub fn from_json(value: &serde_json::Value) -> Result<Self, Error> {
+        container(value).map(Self)
     }
 }
 
@@ -198,6 +202,15 @@ unsafe impl BoxRet for Address {
 
 pgrx::impl_sql_translatable!(Address, "inet");
 
+/// The container of a JSON value.
+///
+/// # Errors
+/// An invalid document if the value holds what jsonb can't: a NUL character, or far too much.
+pub fn container(value: &serde_json::Value) -> Result<Vec<u8>, Error> {
+    activity_log_core::jsonb::from_json(value)
+        .map_err(|problem| Error::invalid("document", problem.to_string()))
+}
+
 /// What an optional text argument says: an empty text is the same as none.
 pub fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
@@ -265,8 +278,8 @@ pub fn document(part: activity_log_core::jsonb::Value<'_>) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// An invalid `keep` if the text is no interval.
-pub fn parse_interval(text: &str) -> Result<pgrx::datum::Interval, crate::error::Error> {
-    let invalid = || crate::error::Error::invalid("keep", "it is an interval");
+pub fn parse_interval(text: &str) -> Result<pgrx::datum::Interval, Error> {
+    let invalid = || Error::invalid("keep", "it is an interval");
     let text = std::ffi::CString::new(text).map_err(|_| invalid())?;
     pgrx::PgTryBuilder::new(|| {
         // SAFETY: interval_in takes a cstring, a type and a modifier and returns an interval.

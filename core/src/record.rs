@@ -16,9 +16,13 @@ pub const MAX_FUTURE: i64 = 5 * 60 * 1_000_000;
 /// How an action ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// It was done.
     Success,
+    /// It was tried and not done, for a reason of the business: a wrong password.
     Failure,
+    /// It broke.
     Error,
+    /// It was not allowed.
     Denied,
 }
 

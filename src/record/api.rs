@@ -8,7 +8,7 @@ use crate::settings::{self, OnError};
 use crate::value::{Address, JsonbArg};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{PgSqlErrorCode, Uuid};
+use pgrx::Uuid;
 
 /// Records one event and returns its id; NULL where `activity.on_error` is `warn` and it was lost.
 #[expect(clippy::too_many_arguments, reason = "named notation is the contract")]

@@ -368,11 +368,24 @@ unsafe fn has_only_own_constraints(columns: pg_sys::TupleDesc) -> bool {
 unsafe fn has_own_columns(columns: pg_sys::TupleDesc) -> bool {
     COLUMNS.iter().enumerate().all(|(index, (_, type_oid))| {
         // SAFETY: index is below natts.
-        unsafe {
-            let attribute = pgrx::tupdesc_get_attr(columns, index);
-            attribute.atttypid == *type_oid && !attribute.attisdropped
-        }
+        let attribute = unsafe { attribute(columns, index) };
+        attribute.atttypid == *type_oid && !attribute.attisdropped
     })
+}
+
+/// # Safety
+/// The descriptor is valid and `index` below its number of columns.
+unsafe fn attribute<'a>(
+    columns: pg_sys::TupleDesc,
+    index: usize,
+) -> &'a pg_sys::FormData_pg_attribute {
+    // SAFETY: promised by the caller.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return &*pg_sys::TupleDescAttr(columns, index as i32);
+        #[cfg(not(feature = "pg18"))]
+        &(&(*columns).attrs).as_slice((*columns).natts as usize)[index]
+    }
 }
 
 /// The ordinary way, for partitions that need the executor.

@@ -50,20 +50,23 @@ fn record_many(
         .and_then(JsonbArg::document)
         .ok_or(Error::Missing { argument: "events" })?;
     let outcomes = tolerate(|| record_batch(document, skip))?.unwrap_or_default();
-    let rows: Vec<ResultRow> =
-        outcomes.into_iter().enumerate().map(|(index, outcome)| row(index, outcome)).collect();
+    let rows = outcomes
+        .into_iter()
+        .enumerate()
+        .map(|(index, outcome)| row(index, outcome))
+        .collect::<Result<Vec<ResultRow>, Error>>()?;
     Ok(TableIterator::new(rows))
 }
 
-fn row(index: usize, outcome: Outcome) -> ResultRow {
+fn row(index: usize, outcome: Outcome) -> Result<ResultRow, Error> {
     let ordinal = i32::try_from(index + 1).unwrap_or(i32::MAX);
-    match outcome {
+    Ok(match outcome {
         Outcome::Recorded(id) => (ordinal, Some(Uuid::from_bytes(id)), true, None),
         Outcome::Known(id) => (ordinal, Some(Uuid::from_bytes(id)), false, None),
         Outcome::Refused(error) => {
-            (ordinal, None, false, Some(JsonbOut::from_json(&error.to_json())))
+            (ordinal, None, false, Some(JsonbOut::from_json(&error.to_json())?))
         }
-    }
+    })
 }
 
 fn record_batch(document: Jsonb<'_>, skip: bool) -> Result<Vec<Outcome>, Error> {

@@ -143,7 +143,7 @@ pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<
         request_id: texts.identifier("request_id", context.request_id.as_deref())?,
         address: context.client_ip.map(|ip| privacy::address_token(&tenant_id, ip)).transpose()?,
         user_agent: texts.user_agent(context.user_agent.as_deref())?,
-        metadata: activity_log_core::jsonb::from_json(metadata).into(),
+        metadata: value::container(metadata)?.into(),
         idempotency_key: None,
     };
     write(&[(Stamp::next()?, event)])
