@@ -1,17 +1,8 @@
 # Every target calls a script; PG_CONFIG=/path/to/pg_config names the Postgres (14 to 18) to use.
+# TEST=name picks one test, PROFILE=dev|release what `make test` installs.
 .DEFAULT_GOAL := help
 .PHONY: help demo psql demo-stop deps install dev test test-long core pgrx-test regress regress-accept \
 	integration drivers bench lint schema schema-check
-
-ifdef PG_CONFIG
-export PG_CONFIG
-endif
-ifdef TEST
-export TEST
-endif
-ifdef PROFILE
-export PROFILE
-endif
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24

@@ -1,6 +1,7 @@
--- The session that `make demo` shows, run by psql as the superuser of a new database.
--- Statements that must fail stand between ON_ERROR_STOP off and demo_rejected.sql, which stops
--- the demo if they did not.
+-- The session that `make demo` shows, run by psql as the superuser of a new database,
+-- from the root of the checkout.
+-- Statements that must fail stand under ON_ERROR_STOP off; demo_rejected.sql then stops the demo
+-- if they did not.
 \set acme '11111111-1111-4111-8111-111111111111'
 \set globex '22222222-2222-4222-8222-222222222222'
 \set SHOW_CONTEXT never
@@ -84,14 +85,16 @@ COMMIT;
 \echo
 \set ON_ERROR_STOP off
 SELECT activity.record('invoice.paid', '{"amount": "a lot"}', tenant_id => :'acme');
-\ir demo_rejected.sql
+\set ON_ERROR_STOP on
+\i scripts/demo_rejected.sql
 
 \echo
 \echo '━━ 6. So is an action that nobody registered'
 \echo
 \set ON_ERROR_STOP off
 SELECT activity.record('invoice.payed', '{"amount": 1, "currency": "EUR"}', tenant_id => :'acme');
-\ir demo_rejected.sql
+\set ON_ERROR_STOP on
+\i scripts/demo_rejected.sql
 
 \echo
 \echo '━━ 7. Read a tenant''s log page by page: the cursor of the last row opens the next page'
@@ -130,7 +133,8 @@ COMMIT;
 \echo
 \set ON_ERROR_STOP off
 SELECT action, actor_id, object_id FROM activity.list(tenant_id => :'acme');
-\ir demo_rejected.sql
+\set ON_ERROR_STOP on
+\i scripts/demo_rejected.sql
 
 \echo
 \echo '━━ 9. What is stored, as the superuser sees it: no address, no secret'

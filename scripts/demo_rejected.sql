@@ -1,5 +1,4 @@
 -- Included after a statement that must fail: names its SQLSTATE, or stops the demo.
-\set ON_ERROR_STOP on
 \if :ERROR
     \echo 'SQLSTATE:' :SQLSTATE
 \else

@@ -7,6 +7,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 
 readonly SUPPORTED_MAJORS="15 16 17 18 14"
+# shellcheck disable=SC2034  # used by the scripts that source this
 TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 
 # build.rs keeps pgrx's schema section itself; the work-around of cargo-pgrx 0.18 does it by
@@ -15,6 +16,8 @@ export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
 export PGRX_HOME=${PGRX_HOME:-$ROOT/target/pgrx}
 export USER=${USER:-$(id -un)}
 export PATH=$ROOT/target/tools/bin:$PATH
+# Our clusters are named explicitly; what the caller's shell says about another one must not count.
+unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGOPTIONS PGSERVICE
 
 say() { printf '\n==> %s\n' "$*"; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
@@ -120,5 +123,10 @@ require_pgrx() {
     mkdir -p "$PGRX_HOME"
     cargo pgrx init "--pg$PG_MAJOR" "$PG_CONFIG" --no-run
 }
+
+can_install() { [ -w "$("$PG_CONFIG" --pkglibdir)" ] && [ -w "$("$PG_CONFIG" --sharedir)/extension" ]; }
+
+# Runs a command that writes into Postgres' folders.
+as_installer() { if can_install; then "$@"; else as_root "$@"; fi; }
 
 extension_version() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml; }
