@@ -4,7 +4,7 @@
 //! an endless amount of work. What is bounded here is bounded for every document.
 
 use super::keywords::Relation;
-use super::survey::{Edge, Survey};
+use super::survey::{Edge, Subschema, Survey};
 use super::{MAX_EXPANSION, MAX_IN_PLACE_DEPTH, SchemaProblem};
 
 /// The work that one pass through a schema asks for.
@@ -105,38 +105,34 @@ fn cost_of(survey: &Survey<'_>, index: usize, visits: &mut [Option<Visit<Cost>>]
         }
         None => *visit = Some(Visit::Open),
     }
-    let mut total = Cost {
-        expansion: 1,
-        recursions: 0,
-    };
-    let mut disjoint = [0; 2];
-    for edge in subschema
-        .edges
-        .iter()
-        .filter(|edge| edge.relation != Relation::Definition)
-    {
-        let cost = cost_of(survey, edge.target, visits);
-        let weight = subschema.weight(edge.relation);
-        total.expansion = total
-            .expansion
-            .saturating_add(cost.expansion.saturating_mul(weight));
-        match edge
-            .relation
-            .disjoint_group()
-            .and_then(|group| disjoint.get_mut(usize::from(group)))
-        {
-            Some(most) => *most = cost.recursions.max(*most),
-            None => {
-                let recursions = cost.recursions.saturating_mul(weight);
-                total.recursions = total.recursions.saturating_add(recursions);
-            }
-        }
-    }
-    for recursions in disjoint {
-        total.recursions = total.recursions.saturating_add(recursions);
-    }
+    let total = cost_below(survey, subschema, visits);
     if let Some(visit) = visits.get_mut(index) {
         *visit = Some(Visit::Done(total));
     }
     total
+}
+
+fn cost_below(
+    survey: &Survey<'_>,
+    subschema: &Subschema<'_>,
+    visits: &mut [Option<Visit<Cost>>],
+) -> Cost {
+    let (mut expansion, mut recursions) = (1_u64, 0_u64);
+    // Of the subschemas that never meet on one value only the worst counts.
+    let mut disjoint = [0; 2];
+    let applied = |edge: &&Edge| edge.relation != Relation::Definition;
+    for edge in subschema.edges.iter().filter(applied) {
+        let cost = cost_of(survey, edge.target, visits);
+        let weight = subschema.weight(edge.relation);
+        expansion = expansion.saturating_add(cost.expansion.saturating_mul(weight));
+        let group = edge.relation.disjoint_group().map(usize::from);
+        match group.and_then(|group| disjoint.get_mut(group)) {
+            Some(worst) => *worst = cost.recursions.max(*worst),
+            None => recursions = recursions.saturating_add(cost.recursions.saturating_mul(weight)),
+        }
+    }
+    Cost {
+        expansion,
+        recursions: disjoint.into_iter().fold(recursions, u64::saturating_add),
+    }
 }

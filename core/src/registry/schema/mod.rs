@@ -73,8 +73,9 @@ pub const FORMATS: [&str; 16] = [
     "uuid",
 ];
 
-/// Largest compiled regular expression, and its largest cache, in bytes.
-const PATTERN_MEMORY: usize = 256 * 1024;
+/// Largest compiled regular expression, and its largest cache, in bytes: room for a Unicode class
+/// repeated 20 times or an ASCII one repeated 1,000 times.
+const PATTERN_MEMORY: usize = 1024 * 1024;
 /// Most checks for a full list of problems; beyond it the first place is not looked for.
 const PROBLEM_BUDGET: u64 = 200_000;
 

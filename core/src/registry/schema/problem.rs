@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    MAX_EXPANSION, MAX_IN_PLACE_DEPTH, MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_SCHEMA_BYTES,
-    MAX_SCHEMA_DEPTH, MAX_SUBSCHEMAS,
+    MAX_EXPANSION, MAX_IN_PLACE_DEPTH, MAX_PATTERNS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,
+    MAX_SUBSCHEMAS,
 };
 
 /// One way in which a document does not fit its schema. Holds no text of the document.
@@ -50,7 +50,8 @@ pub enum SchemaProblem {
     TooMuchExpansion,
     /// A `format` that is not checked here.
     UnknownFormat(String),
-    /// A regular expression that is malformed, too large, or can't be matched in linear time.
+    /// A regular expression that is malformed, longer than [`super::MAX_PATTERN_BYTES`], compiles
+    /// to more than 1 MiB, or can't be matched in linear time.
     BadPattern(String),
     /// It breaks the rules of JSON Schema itself.
     Malformed(Problem),
@@ -103,12 +104,6 @@ impl SchemaProblem {
                 formatter,
                 "schema applies more than {MAX_IN_PLACE_DEPTH} {what} at \"{pointer}\""
             ),
-            Self::BadPattern(_) => {
-                write!(
-                    formatter,
-                    "{what} {MAX_PATTERN_BYTES} bytes at \"{pointer}\""
-                )
-            }
             _ => write!(formatter, "{what} at \"{pointer}\""),
         }
     }
@@ -129,8 +124,8 @@ impl SchemaProblem {
             Self::UnknownFormat(at) => (at, "schema has a format that is not checked"),
             Self::BadPattern(at) => (
                 at,
-                "schema has a regular expression that is malformed, needs look-around or a \
-                 back-reference, or is longer than",
+                "schema has a regular expression that is malformed, too large, or needs \
+                 look-around or a back-reference (maxLength is cheaper than a large {n,m})",
             ),
             Self::Malformed(problem) => (&problem.pointer, ""),
             _ => ("", ""),
@@ -139,3 +134,39 @@ impl SchemaProblem {
 }
 
 impl std::error::Error for SchemaProblem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_of_a_schema_reads_as_a_sentence() {
+        let at = || "/items/$ref".to_owned();
+        let malformed = Problem {
+            pointer: "/type".to_owned(),
+            keyword: "enum".to_owned(),
+            message: "is not of type string".to_owned(),
+        };
+        for (problem, text) in [
+            (SchemaProblem::TooLarge, "schema is longer than 65536 bytes"),
+            (
+                SchemaProblem::TooDeep,
+                "schema is nested deeper than 32 levels",
+            ),
+            (
+                SchemaProblem::ExternalReference(at()),
+                "schema refers to another document at \"/items/$ref\"",
+            ),
+            (
+                SchemaProblem::LongReferenceChain(at()),
+                "schema applies more than 16 schemas in a chain to one value at \"/items/$ref\"",
+            ),
+            (
+                SchemaProblem::Malformed(malformed),
+                "schema is malformed at \"/type\": is not of type string",
+            ),
+        ] {
+            assert_eq!(problem.to_string(), text);
+        }
+    }
+}
