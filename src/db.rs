@@ -122,6 +122,13 @@ pub fn oid(relation: Relation) -> Result<pg_sys::Oid, Error> {
     find(relation).ok_or(Error::NotSetUp)
 }
 
+/// Takes the lock of a SELECT on a relation until the end of the transaction, so that its
+/// partitions stay attached while they are read.
+pub fn lock_shared(relation: pg_sys::Oid) {
+    // SAFETY: any relation may be locked; the server releases the lock.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
+}
+
 /// What a statement may see and do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
