@@ -1,5 +1,9 @@
 //! What holds for every document, and for bytes that are none.
-#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here fails the test"
+)]
 
 use std::collections::BTreeMap;
 
@@ -323,4 +327,21 @@ fn a_container_beyond_the_limit_is_refused() {
     (0..4).for_each(|_| builder.string(&block));
     builder.end();
     assert_eq!(builder.finish(), Err(BuildError::TooLarge));
+}
+
+/// Otherwise a few bytes could nest the same child again and again, and reading never end.
+#[test]
+fn children_that_share_their_data_are_malformed() {
+    let empty_array = 0x4000_0000_u32;
+    let container_up_to_4 = 0xD000_0004;
+    let null_back_to_0 = 0xC000_0000;
+    let words = [
+        0x4000_0003,
+        container_up_to_4,
+        null_back_to_0,
+        container_up_to_4,
+        empty_array,
+    ];
+    let bytes = words.map(u32::to_ne_bytes).concat();
+    assert_eq!(Jsonb::new(&bytes).err(), Some(Malformed::Structure));
 }

@@ -112,20 +112,15 @@ impl<'a> Numeric<'a> {
 
     pub(super) fn check(self) -> Result<(), Malformed> {
         let payload = self.payload();
-        let shape_fits = match header(payload) {
-            None => false,
-            Some(header) if header & SIGN_MASK == SPECIAL => payload.len() == 2,
-            Some(_) => payload.len().is_multiple_of(2) && self.decode().is_some(),
-        };
+        let is_special = header(payload).is_some_and(|header| header & SIGN_MASK == SPECIAL);
         let in_base = |digit: &[u8; 2]| u16::from_ne_bytes(*digit) < BASE;
-        let digits_fit = self
-            .decode()
-            .is_none_or(|decoded| decoded.digits.iter().all(in_base));
-        if shape_fits && digits_fit {
-            Ok(())
+        let fits = if is_special {
+            payload.len() == 2
         } else {
-            Err(Malformed::Number)
-        }
+            let digits_fit = |decoded: Decoded<'_>| decoded.digits.iter().all(in_base);
+            payload.len().is_multiple_of(2) && self.decode().is_some_and(digits_fit)
+        };
+        if fits { Ok(()) } else { Err(Malformed::Number) }
     }
 
     /// `None` for NaN and the infinities (and for bytes that are too short).

@@ -59,14 +59,30 @@ impl std::error::Error for BuildError {}
 /// [`Builder::finish`]; events after it do nothing.
 ///
 /// Keys may come in any order; of equal keys the last one counts, as in `jsonb`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Builder {
     /// The bytes of keys, strings, numbers and copied containers, unaligned.
     data: Vec<u8>,
     tape: Vec<Node>,
     open: Vec<Frame>,
     key: Option<Span>,
+    /// Used while laying out, kept for its memory.
+    order: Vec<u32>,
     failure: Option<BuildError>,
+}
+
+impl Default for Builder {
+    /// Room for an ordinary row, since growing step by step costs as much as writing it.
+    fn default() -> Self {
+        Self {
+            data: Vec::with_capacity(512),
+            tape: Vec::with_capacity(32),
+            open: Vec::with_capacity(4),
+            key: None,
+            order: Vec::with_capacity(32),
+            failure: None,
+        }
+    }
 }
 
 /// A range of [`Builder::data`].
@@ -259,6 +275,7 @@ impl Builder {
         self.data.clear();
         self.tape.clear();
         self.open.clear();
+        self.order.clear();
         self.key = None;
         self.failure = None;
     }

@@ -1,5 +1,7 @@
 //! Laying out a finished tape.
 
+use std::mem;
+
 use super::super::layout::{
     ARRAY_FLAG, CONTAINER, COUNT_MASK, LENGTH_MASK, NUMERIC, OBJECT_FLAG, OFFSET_FLAG,
     OFFSET_STRIDE, SCALAR_FLAG, STRING, align, compare_keys,
@@ -7,28 +9,27 @@ use super::super::layout::{
 use super::{BuildError, Builder, Content, Node, bytes_of};
 
 impl Builder {
-    pub(super) fn write_root(&self, out: &mut Vec<u8>) -> Result<(), BuildError> {
+    pub(super) fn write_root(&mut self, out: &mut Vec<u8>) -> Result<(), BuildError> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        let root = self.tape.first().filter(|_| self.open.is_empty());
-        let root = root.ok_or(BuildError::Incomplete)?;
-        // A copied container and one made of children are both roots as they are.
-        let scalar = match root.content {
-            Content::Bytes { kind, .. } => kind != CONTAINER,
-            Content::Children { .. } => false,
-        };
+        let root = self
+            .tape
+            .first()
+            .filter(|_| self.open.is_empty() && self.key.is_none());
+        let root = *root.ok_or(BuildError::Incomplete)?;
+        // For each value two entries, a header and padding are enough.
+        out.reserve(self.data.len() + 16 * self.tape.len() + 16);
+        let order = mem::take(&mut self.order);
         let mut pass = Pass {
             builder: self,
             base: out.len(),
             out,
-            order: Vec::new(),
+            order,
         };
-        if !scalar {
-            return pass.write_node(0, root).map(drop);
-        }
-        let mut entries = pass.begin_container(ARRAY_FLAG | SCALAR_FLAG, 1, 1)?;
-        pass.write_child(&mut entries, 0, root)
+        let result = pass.write_root(&root);
+        self.order = pass.order;
+        result
     }
 }
 
@@ -51,6 +52,19 @@ struct Entries {
 }
 
 impl Pass<'_> {
+    fn write_root(&mut self, root: &Node) -> Result<(), BuildError> {
+        // A copied container and one made of children are both roots as they are.
+        let is_scalar = match root.content {
+            Content::Bytes { kind, .. } => kind != CONTAINER,
+            Content::Children { .. } => false,
+        };
+        if !is_scalar {
+            return self.write_node(0, root).map(drop);
+        }
+        let mut entries = self.begin_container(ARRAY_FLAG | SCALAR_FLAG, 1, 1)?;
+        self.write_child(&mut entries, 0, root)
+    }
+
     /// Writes a value and gives the kind bits of its entry.
     fn write_node(&mut self, index: u32, node: &Node) -> Result<u32, BuildError> {
         match node.content {
@@ -108,6 +122,9 @@ impl Pass<'_> {
         children.sort_unstable_by(|&left, &right| {
             compare_keys(key(left), key(right)).then(right.cmp(&left))
         });
+        if children.is_sorted_by(|&left, &right| key(left) != key(right)) {
+            return;
+        }
         // Of equal keys the one written last comes first now, and removal keeps the first.
         let mut unique = self.order.split_off(first);
         unique.dedup_by(|later, earlier| key(*later) == key(*earlier));
