@@ -2,6 +2,12 @@
 //!
 //! The file `cloudtrail.ndjson` is looked for in the directory `ACTIVITY_TEST_DATA`; without it
 //! the test says so and ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here fails the test"
+)]
 
 mod privacy_support;
 

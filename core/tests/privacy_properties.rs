@@ -1,4 +1,10 @@
 //! What holds for every text and document.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here fails the test"
+)]
 
 mod privacy_support;
 

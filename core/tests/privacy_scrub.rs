@@ -1,4 +1,10 @@
 //! What the scrubber hides in texts and documents, and what it leaves alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here fails the test"
+)]
 
 mod privacy_support;
 
@@ -430,4 +436,45 @@ fn extra_keys_without_letters_are_refused() {
         Scrubber::new(&options).unwrap_err(),
         ScrubberError::EmptyKey(1)
     );
+}
+
+#[test]
+fn hostile_texts_take_no_more_than_linear_time() {
+    let scrubber = scrubber(AddressMode::All);
+    for piece in [
+        "a=",
+        "a=%25252541",
+        "a=%70assword%3Dx",
+        "token=",
+        "token:",
+        "token:{",
+        "token:[",
+        "token: ",
+        "'cookie:",
+        "token=[redacted:token]",
+        "a:1=%41;",
+        "1:",
+        "::",
+        "1.",
+        "4111 ",
+        "\"",
+        "\\",
+        "\\\"token:",
+        "[",
+        "[redacted:",
+        "://:",
+        "eyJ",
+        "Bearer ",
+        "-----BEGIN PRIVATE KEY-----",
+        "{\"a\":",
+        "password='",
+        "password=1 ",
+        "AKIAQ7EXAMPLEX2YZ345 ",
+    ] {
+        let text = piece.repeat(200_000 / piece.len());
+        let start = std::time::Instant::now();
+        scrubber.scrub_text(&text, TextKind::Free, None);
+        let elapsed = start.elapsed();
+        assert!(elapsed.as_secs() < 10, "{piece} took {elapsed:?}");
+    }
 }
