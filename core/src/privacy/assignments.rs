@@ -53,19 +53,15 @@ pub(super) fn find(
         };
         let name = key.name(text);
         let class = class_of(names, text, &key, &name);
-        let is_secret = matches!(class, KeyClass::Secret(..));
-        let judged_until = if is_secret {
-            hidden_until
-        } else {
-            decoded_until
+        let judged_until = match class {
+            KeyClass::Secret(..) => hidden_until,
+            _ if is_encoded => decoded_until,
+            _ => continue,
         };
-        if !is_secret && !is_encoded {
-            continue;
-        }
         let start = value_start(text, sign).filter(|start| *start >= judged_until);
         let Some(start) = start else { continue };
         let value = Value::at(text, start, is_delimited(text, &key));
-        if !is_secret {
+        if class == KeyClass::Ordinary {
             decoded_until = value.range.end;
         }
         let assignment = Assignment {
