@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
-use pgrx::{FromDatum, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
+use pgrx::{FromDatum, IntoDatum, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -551,4 +551,29 @@ pub fn relation_name(relation: pg_sys::Oid) -> Option<String> {
         let name = pg_sys::get_rel_name(relation);
         (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
+}
+
+/// Every relation in the schema of the log.
+pub fn relations_of_schema() -> Result<Vec<pg_sys::Oid>, Error> {
+    query(
+        Mode::Read,
+        "SELECT oid FROM pg_catalog.pg_class WHERE relnamespace = 'activity'::regnamespace",
+        &[],
+        |row| row.must(1, "pg_class"),
+    )
+}
+
+/// Takes back what default privileges gave away on relations that were made since `known` was
+/// read. What an administrator granted on older ones stays.
+pub fn revoke_default_grants(known: &[pg_sys::Oid]) -> Result<(), Error> {
+    let known = (pg_sys::OIDARRAYOID, known.to_vec().into_datum());
+    let statements = query(
+        Mode::Write,
+        include_str!("../sql/query/default_grants.sql"),
+        &[known],
+        |row| row.must::<String>(1, "pg_class"),
+    )?;
+    statements
+        .iter()
+        .try_for_each(|statement| run(statement, &[]).map(|_| ()))
 }

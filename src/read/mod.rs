@@ -419,8 +419,14 @@ fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
     let Some(partition) = retention::partition_at(root, recorded_at)? else {
         return Ok(None);
     };
-    let found = lookup(&partition, recorded_at, event_id)?;
-    Ok(found.filter(|row| tenant.is_none_or(|tenant| tenant == *row.tenant_id.as_bytes())))
+    let Some(row) = lookup(&partition, recorded_at, event_id)? else {
+        return Ok(None);
+    };
+    let is_visible = match tenant {
+        Some(tenant) => tenant == *row.tenant_id.as_bytes(),
+        None => access::may_reach(row.tenant_id.as_bytes(), Purpose::Read)?,
+    };
+    Ok(is_visible.then_some(row))
 }
 
 fn lookup(
