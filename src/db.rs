@@ -556,7 +556,8 @@ pub fn relation_name(relation: pg_sys::Oid) -> Option<String> {
 /// Every relation in the schema of the log.
 pub fn relations_of_schema() -> Result<Vec<pg_sys::Oid>, Error> {
     query(
-        Mode::Read,
+        // A new snapshot: relations of this very statement count as well.
+        Mode::Write,
         "SELECT oid FROM pg_catalog.pg_class WHERE relnamespace = 'activity'::regnamespace",
         &[],
         |row| row.must(1, "pg_class"),
