@@ -280,6 +280,7 @@ fn ordinary_texts_are_left_alone() {
         "https://medium.com/@someone/basic-auth-explained",
         "task-management-and-risk-assessment-overview",
         "arn:aws:iam::123837392027:role/TokenRotation",
+        "arn:aws:secretsmanager:us-east-1:123837392027:secret:prod/orders-AbCdEf12",
         "550e8400-e29b-41d4-a716-446655440000",
         "2023-07-10T11:42:31Z",
         "1720000000000",

@@ -125,7 +125,16 @@ impl Assignment<'_> {
                 .next()
                 .is_none_or(|line| line.trim().is_empty())
         };
-        self.key.is_quoted || self.value.is_quoted || is_line || looks_random(value)
+        self.key.is_quoted
+            || self.value.is_quoted
+            || is_line
+            || (looks_random(value) && !self.continues_path())
+    }
+
+    /// In a resource name (`arn:aws:secretsmanager:...:secret:name`) the last part is no value.
+    fn continues_path(&self) -> bool {
+        let before = self.text.get(..self.key.range.start).unwrap_or_default();
+        before.ends_with([':', '/'])
     }
 
     fn begins_line(&self) -> bool {
