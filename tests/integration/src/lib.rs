@@ -16,12 +16,14 @@
 //! One that restarts the server, or needs other settings, starts a [`Cluster`] of its own. Each
 //! cluster has its own folder and socket, and goes away with the value, or with the process.
 
+mod catalog;
 mod cluster;
 mod database;
 mod installation;
 mod refusal;
 mod warden;
 
+pub use catalog::assert_same;
 pub use cluster::{Cluster, Options, Stop};
 pub use database::{Database, Notice, Session};
 pub use refusal::{Refusal, expect_error};
