@@ -119,10 +119,7 @@ impl Cluster {
             .tempdir_in("/tmp")
             .unwrap()
             .keep();
-        if let Some(user) = installation::server_user() {
-            let (uid, gid) = installation::user_numbers(&user);
-            std::os::unix::fs::chown(&folder, Some(uid), Some(gid)).unwrap();
-        }
+        installation::give_to_server(&folder);
         let programs = installation::program_folder();
         Self {
             _warden: Warden::over(&folder, &programs.join("pg_ctl")),

@@ -21,13 +21,13 @@ pub fn program_folder() -> PathBuf {
 }
 
 /// The user that runs the servers where the tests run as root, which Postgres refuses.
-pub fn server_user() -> Option<String> {
+fn server_user() -> Option<String> {
     let is_root = output(Command::new("id").arg("-u")) == "0";
     is_root.then(|| std::env::var("SERVER_USER").unwrap_or_else(|_| "postgres".to_owned()))
 }
 
 /// The numbers of a user and its group.
-pub fn user_numbers(user: &str) -> (u32, u32) {
+fn user_numbers(user: &str) -> (u32, u32) {
     let number = |option| {
         output(Command::new("id").args([option, user]))
             .parse()
@@ -57,6 +57,16 @@ pub fn as_server(program: impl AsRef<Path>) -> Command {
     command.current_dir("/").stdin(Stdio::null());
     clear_client_settings(&mut command);
     command
+}
+
+/// Makes the server's user the owner of a folder and of what lies in it.
+///
+/// # Panics
+/// If that fails.
+pub fn give_to_server(folder: &Path) {
+    if let Some(user) = server_user() {
+        output(Command::new("chown").arg("-R").arg(user).arg(folder));
+    }
 }
 
 /// What the caller's shell says about some other server must not count.
