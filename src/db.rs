@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
-use pgrx::{FromDatum, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
+use pgrx::{FromDatum, IntoDatum, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -22,8 +22,14 @@ pub enum Relation {
     Log,
 }
 
-const RELATIONS: [&CStr; 6] =
-    [c"events", c"actions", c"role_tenants", c"keys", c"incarnations", c"log"];
+const RELATIONS: [&CStr; 6] = [
+    c"events",
+    c"actions",
+    c"role_tenants",
+    c"keys",
+    c"incarnations",
+    c"log",
+];
 
 static OIDS: [AtomicU32; RELATIONS.len()] = [const { AtomicU32::new(0) }; RELATIONS.len()];
 static CHANGES: [AtomicU64; RELATIONS.len()] = [const { AtomicU64::new(1) }; RELATIONS.len()];
@@ -116,6 +122,13 @@ pub fn oid(relation: Relation) -> Result<pg_sys::Oid, Error> {
     find(relation).ok_or(Error::NotSetUp)
 }
 
+/// Takes the lock of a SELECT on a relation until the end of the transaction, so that its
+/// partitions stay attached while they are read.
+pub fn lock_shared(relation: pg_sys::Oid) {
+    // SAFETY: any relation may be locked; the server releases the lock.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
+}
+
 /// What a statement may see and do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -133,7 +146,10 @@ pub type Parameter = (pg_sys::Oid, Option<pg_sys::Datum>);
 
 /// A text parameter.
 pub fn text(value: Option<&str>) -> Parameter {
-    (pg_sys::TEXTOID, value.map(|text| crate::value::varlena(text.as_bytes())))
+    (
+        pg_sys::TEXTOID,
+        value.map(|text| crate::value::varlena(text.as_bytes())),
+    )
 }
 
 /// A uuid parameter.
@@ -179,8 +195,7 @@ impl Row {
         // SAFETY: tuple and descriptor belong to the SPI result that is still open while the row
         // is lent to the closure of `query`.
         unsafe {
-            let datum =
-                pg_sys::SPI_getbinval(self.tuple, self.columns, position, &raw mut is_null);
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.columns, position, &raw mut is_null);
             let typoid = pg_sys::SPI_gettypeid(self.columns, position);
             T::from_polymorphic_datum(datum, is_null, typoid)
         }
@@ -226,11 +241,15 @@ pub fn value<T: FromDatum>(
     sql: &str,
     parameters: &[Parameter],
 ) -> Result<Option<T>, Error> {
-    Ok(query(mode, sql, parameters, |row| Ok(row.get(1)))?.pop().flatten())
+    Ok(query(mode, sql, parameters, |row| Ok(row.get(1)))?
+        .pop()
+        .flatten())
 }
 
 fn execute(mode: Mode, sql: &str, parameters: &[Parameter]) -> Result<u64, Error> {
-    let sql = CString::new(sql).map_err(|_| Error::Internal { place: "statement text" })?;
+    let sql = CString::new(sql).map_err(|_| Error::Internal {
+        place: "statement text",
+    })?;
     let mut types: Vec<pg_sys::Oid> = parameters.iter().map(|(oid, _)| *oid).collect();
     let mut values: Vec<pg_sys::Datum> = parameters
         .iter()
@@ -253,7 +272,11 @@ fn execute(mode: Mode, sql: &str, parameters: &[Parameter]) -> Result<u64, Error
         );
         (code, pg_sys::SPI_processed)
     };
-    if code < 0 { Err(Error::Internal { place: "statement" }) } else { Ok(processed) }
+    if code < 0 {
+        Err(Error::Internal { place: "statement" })
+    } else {
+        Ok(processed)
+    }
 }
 
 fn collect<R>(each: &mut impl FnMut(&Row) -> Result<R, Error>) -> Result<Vec<R>, Error> {
@@ -267,7 +290,10 @@ fn collect<R>(each: &mut impl FnMut(&Row) -> Result<R, Error>) -> Result<Vec<R>,
     for index in 0..processed {
         // SAFETY: index < SPI_processed.
         let row = unsafe {
-            Row { tuple: *(*table).vals.add(index), columns: (*table).tupdesc }
+            Row {
+                tuple: *(*table).vals.add(index),
+                columns: (*table).tupdesc,
+            }
         };
         rows.push(each(&row)?);
     }
@@ -399,7 +425,9 @@ pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R
         | pg_sys::panic::CaughtError::ErrorReport(raised)
             if !must_pass(raised.sql_error_code()) =>
         {
-            Err(Failure::Raised { code: raised.sql_error_code() })
+            Err(Failure::Raised {
+                code: raised.sql_error_code(),
+            })
         }
         other => other.rethrow(),
     })
@@ -448,7 +476,9 @@ pub unsafe fn trigger_relation(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Oid 
     // SAFETY: `called_as_trigger` checks the node tag before the context is read as trigger data.
     unsafe {
         if !pgrx::trigger_support::called_as_trigger(fcinfo) {
-            crate::error::raise(Error::Internal { place: "trigger function called as a function" });
+            crate::error::raise(Error::Internal {
+                place: "trigger function called as a function",
+            });
         }
         let trigger = (*fcinfo).context.cast::<pg_sys::TriggerData>();
         (*(*trigger).tg_relation).rd_id
@@ -484,13 +514,21 @@ pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0u8; N];
     // SAFETY: the buffer has N bytes.
     let filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
-    if filled { Ok(bytes) } else { Err(Error::Internal { place: "random numbers" }) }
+    if filled {
+        Ok(bytes)
+    } else {
+        Err(Error::Internal {
+            place: "random numbers",
+        })
+    }
 }
 
 /// The server's data directory.
 pub fn data_directory() -> String {
     // SAFETY: the server sets the variable at start and never changes it.
-    unsafe { CStr::from_ptr(pg_sys::DataDir) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(pg_sys::DataDir) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The name of a role; its number if it is gone.
@@ -513,4 +551,30 @@ pub fn relation_name(relation: pg_sys::Oid) -> Option<String> {
         let name = pg_sys::get_rel_name(relation);
         (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
+}
+
+/// Every relation in the schema of the log.
+pub fn relations_of_schema() -> Result<Vec<pg_sys::Oid>, Error> {
+    query(
+        // A new snapshot: relations of this very statement count as well.
+        Mode::Write,
+        "SELECT oid FROM pg_catalog.pg_class WHERE relnamespace = 'activity'::regnamespace",
+        &[],
+        |row| row.must(1, "pg_class"),
+    )
+}
+
+/// Takes back what default privileges gave away on relations that were made since `known` was
+/// read. What an administrator granted on older ones stays.
+pub fn revoke_default_grants(known: &[pg_sys::Oid]) -> Result<(), Error> {
+    let known = (pg_sys::OIDARRAYOID, known.to_vec().into_datum());
+    let statements = query(
+        Mode::Write,
+        include_str!("../sql/query/default_grants.sql"),
+        &[known],
+        |row| row.must::<String>(1, "pg_class"),
+    )?;
+    statements
+        .iter()
+        .try_for_each(|statement| run(statement, &[]).map(|_| ()))
 }

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use activity_log_core::privacy::{AddressMode, ScrubOptions, Scrubber};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{PostgresGucEnum, pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
@@ -79,7 +80,10 @@ pub fn redaction_changes() -> u64 {
 
 /// The text of a setting; `None` if it is unset or empty.
 pub fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
-    setting.get().and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+    setting
+        .get()
+        .and_then(|value| value.into_string().ok())
+        .filter(|value| !value.is_empty())
 }
 
 /// Defines every setting. The master key's file can only be named where the server starts, and
@@ -92,13 +96,48 @@ pub fn define() {
 }
 
 fn define_context() {
-    let checked: [(_, _, &'static GucSetting<Option<CString>>, pg_sys::GucStringCheckHook); 6] = [
-        (c"activity.tenant_id", c"Tenant of the current request (a UUID).", &TENANT_ID, Some(check_tenant_id)),
-        (c"activity.actor_id", c"Who acts in the current request.", &ACTOR_ID, None),
-        (c"activity.actor_type", c"Kind of the actor: user, service, system.", &ACTOR_TYPE, None),
-        (c"activity.client_ip", c"Address of the client of the current request.", &CLIENT_IP, Some(check_client_ip)),
-        (c"activity.user_agent", c"User agent of the current request.", &USER_AGENT, None),
-        (c"activity.request_id", c"Identifier of the current request, as in the application's own logs.", &REQUEST_ID, None),
+    let checked: [(
+        _,
+        _,
+        &'static GucSetting<Option<CString>>,
+        pg_sys::GucStringCheckHook,
+    ); 6] = [
+        (
+            c"activity.tenant_id",
+            c"Tenant of the current request (a UUID).",
+            &TENANT_ID,
+            Some(check_tenant_id),
+        ),
+        (
+            c"activity.actor_id",
+            c"Who acts in the current request.",
+            &ACTOR_ID,
+            None,
+        ),
+        (
+            c"activity.actor_type",
+            c"Kind of the actor: user, service, system.",
+            &ACTOR_TYPE,
+            None,
+        ),
+        (
+            c"activity.client_ip",
+            c"Address of the client of the current request.",
+            &CLIENT_IP,
+            Some(check_client_ip),
+        ),
+        (
+            c"activity.user_agent",
+            c"User agent of the current request.",
+            &USER_AGENT,
+            None,
+        ),
+        (
+            c"activity.request_id",
+            c"Identifier of the current request, as in the application's own logs.",
+            &REQUEST_ID,
+            None,
+        ),
     ];
     for (name, description, setting, check) in checked {
         // SAFETY: the hooks are guarded and touch only their arguments and an atomic.
@@ -175,7 +214,7 @@ fn define_redaction() {
             &REDACT_KEYS,
             GucContext::Suset,
             GucFlags::default(),
-            None,
+            Some(check_redact_keys),
             Some(redaction_assigned),
             None,
         );
@@ -223,7 +262,44 @@ unsafe extern "C-unwind" fn check_client_ip(
 ) -> bool {
     let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
     // SAFETY: the server passes a pointer to its own NUL-terminated string, or to NULL.
-    unsafe { accept(value, is_address, c"activity.client_ip must be an IP address") }
+    unsafe {
+        accept(
+            value,
+            is_address,
+            c"activity.client_ip must be an IP address",
+        )
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_redact_keys(
+    value: *mut *mut std::ffi::c_char,
+    _extra: *mut *mut std::ffi::c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    let are_names = |text: &str| {
+        let extra_keys: Vec<&str> = key_names(text).collect();
+        let options = ScrubOptions {
+            extra_keys: &extra_keys,
+            addresses: AddressMode::Off,
+        };
+        Scrubber::new(&options).is_ok()
+    };
+    // SAFETY: the server passes a pointer to its own NUL-terminated string, or to NULL.
+    unsafe {
+        accept(
+            value,
+            are_names,
+            c"activity.redact_keys must be key names separated by commas",
+        )
+    }
+}
+
+/// The names in a list such as that of `activity.redact_keys`.
+pub fn key_names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
 }
 
 /// Whether a text is unset, empty or accepted; the message of a refusal does not repeat the value,

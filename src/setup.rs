@@ -17,15 +17,16 @@ use std::cell::Cell;
 const SCHEMA_VERSION: i32 = 1;
 
 /// Everything that holds data, in the order in which it is made. Each file may run again.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 6] = [
     include_str!("../sql/setup/10_log.sql"),
     include_str!("../sql/setup/20_access.sql"),
     include_str!("../sql/setup/30_registry.sql"),
     include_str!("../sql/setup/40_privacy.sql"),
     include_str!("../sql/setup/50_record.sql"),
     GUARDS,
-    include_str!("../sql/setup/70_grants.sql"),
 ];
+
+const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
 
 const GUARDS: &str = include_str!("../sql/setup/60_guards.sql");
 
@@ -88,7 +89,9 @@ fn first_setup(interval: Option<Interval>, premake: Option<i32>) -> Result<Strin
         "activity.log.set_up",
         &serde_json::json!({"schema_version": SCHEMA_VERSION, "partitions": partitions}),
     )?;
-    Ok(format!("activity_log is set up with {partitions} partitions"))
+    Ok(format!(
+        "activity_log is set up with {partitions} partitions"
+    ))
 }
 
 fn repeat_setup(
@@ -103,7 +106,10 @@ fn repeat_setup(
         db::run(
             "UPDATE activity.log SET partition_interval = coalesce($1, partition_interval), \
              premake = coalesce($2, premake)",
-            &[interval_parameter(interval), premake.map_or((pg_sys::INT4OID, None), db::int)],
+            &[
+                interval_parameter(interval),
+                premake.map_or((pg_sys::INT4OID, None), db::int),
+            ],
         )?;
     }
     privacy::ensure_keys()?;
@@ -186,7 +192,10 @@ fn checked_premake(premake: i32) -> Result<i32, Error> {
     if (1..=MAX_PREMAKE).contains(&premake) {
         Ok(premake)
     } else {
-        Err(Error::invalid("premake", format!("it is between 1 and {MAX_PREMAKE}")))
+        Err(Error::invalid(
+            "premake",
+            format!("it must be between 1 and {MAX_PREMAKE}"),
+        ))
     }
 }
 
@@ -201,20 +210,29 @@ fn period_of(interval: Interval) -> Result<Period, Error> {
 }
 
 fn interval_parameter(interval: Option<Interval>) -> db::Parameter {
-    (pg_sys::INTERVALOID, interval.and_then(pgrx::IntoDatum::into_datum))
+    (
+        pg_sys::INTERVALOID,
+        interval.and_then(pgrx::IntoDatum::into_datum),
+    )
 }
 
 /// A second session waits here and then finds the work done.
 fn lock() -> Result<(), Error> {
-    db::run("SELECT pg_advisory_xact_lock($1)", &[db::bigint(SETUP_LOCK)]).map(|_| ())
+    db::run(
+        "SELECT pg_advisory_xact_lock($1)",
+        &[db::bigint(SETUP_LOCK)],
+    )
+    .map(|_| ())
 }
 
 /// Runs the scripts without the notices about what is there already.
 fn run_scripts() -> Result<(), Error> {
+    let known = db::relations_of_schema()?;
     for script in SCRIPTS {
         run_quietly(script)?;
     }
-    Ok(())
+    db::revoke_default_grants(&known)?;
+    run_quietly(GRANTS)
 }
 
 fn run_quietly(script: &str) -> Result<(), Error> {
@@ -227,8 +245,10 @@ fn run_quietly(script: &str) -> Result<(), Error> {
 /// Makes the partitions that are missing, with their guards; how many.
 fn make_partitions() -> Result<usize, Error> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
+    let known = db::relations_of_schema()?;
     let made = retention::make_ahead(record::now(), log.period, log.premake.unsigned_abs())?;
     if made > 0 {
+        db::revoke_default_grants(&known)?;
         run_quietly(GUARDS)?;
     }
     Ok(made)

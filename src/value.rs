@@ -5,8 +5,8 @@
 
 #![allow(unsafe_code)]
 
-use activity_log_core::jsonb::Jsonb;
 use crate::error::Error;
+use activity_log_core::jsonb::Jsonb;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -158,9 +158,9 @@ impl FromDatum for Address {
             pgrx::varlena_to_byte_slice(packed)
         };
         match bytes {
-            [FAMILY_V4, _, address @ ..] => {
-                Some(Self(Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).into()))
-            }
+            [FAMILY_V4, _, address @ ..] => Some(Self(
+                Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).into(),
+            )),
             [FAMILY_V6, _, address @ ..] => {
                 let v6 = Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?);
                 Some(Self(v6.to_canonical()))
@@ -232,7 +232,13 @@ pub fn parse_jsonb(text: &str) -> Option<Vec<u8>> {
         // SAFETY: the result is a jsonb.
         unsafe { JsonbOut::from_polymorphic_datum(datum, false, pg_sys::JSONBOID) }.map(|j| j.0)
     })
-    .catch_others(|caught| if is_data_exception(&caught) { None } else { caught.rethrow() })
+    .catch_others(|caught| {
+        if is_data_exception(&caught) {
+            None
+        } else {
+            caught.rethrow()
+        }
+    })
     .execute()
 }
 
@@ -253,7 +259,13 @@ pub fn parse_time(text: &str) -> Option<i64> {
         }?;
         Some(datum.value() as i64)
     })
-    .catch_others(|caught| if is_data_exception(&caught) { None } else { caught.rethrow() })
+    .catch_others(|caught| {
+        if is_data_exception(&caught) {
+            None
+        } else {
+            caught.rethrow()
+        }
+    })
     .execute()
 }
 
@@ -279,7 +291,7 @@ pub fn document(part: activity_log_core::jsonb::Value<'_>) -> Option<Vec<u8>> {
 /// # Errors
 /// An invalid `keep` if the text is no interval.
 pub fn parse_interval(text: &str) -> Result<pgrx::datum::Interval, Error> {
-    let invalid = || Error::invalid("keep", "it is an interval");
+    let invalid = || Error::invalid("keep", "it must be an interval");
     let text = std::ffi::CString::new(text).map_err(|_| invalid())?;
     pgrx::PgTryBuilder::new(|| {
         // SAFETY: interval_in takes a cstring, a type and a modifier and returns an interval.
@@ -294,7 +306,13 @@ pub fn parse_interval(text: &str) -> Result<pgrx::datum::Interval, Error> {
             )
         }
     })
-    .catch_others(|caught| if is_data_exception(&caught) { None } else { caught.rethrow() })
+    .catch_others(|caught| {
+        if is_data_exception(&caught) {
+            None
+        } else {
+            caught.rethrow()
+        }
+    })
     .execute()
     .ok_or_else(invalid)
 }

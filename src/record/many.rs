@@ -7,9 +7,9 @@ use crate::error::Error;
 use crate::value::{self, JsonbArg, JsonbOut, given};
 use activity_log_core::context::parse_uuid;
 use activity_log_core::jsonb::{Jsonb, Value};
+use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::Uuid;
 
 /// What became of one event of a batch.
 enum Outcome {
@@ -44,12 +44,13 @@ fn record_many(
     let skip = match given(on_error).unwrap_or("raise") {
         "raise" => false,
         "skip" => true,
-        _ => return Err(Error::invalid("on_error", "it is raise or skip").into()),
+        _ => return Err(Error::invalid("on_error", "it must be raise or skip").into()),
     };
-    let document = events
-        .and_then(JsonbArg::document)
-        .ok_or(Error::Missing { argument: "events" })?;
-    let outcomes = tolerate(|| record_batch(document, skip))?.unwrap_or_default();
+    let outcomes = tolerate(|| {
+        let document = events.and_then(JsonbArg::document);
+        record_batch(document.ok_or(Error::Missing { argument: "events" })?, skip)
+    })?
+    .unwrap_or_default();
     let rows = outcomes
         .into_iter()
         .enumerate()
@@ -63,9 +64,12 @@ fn row(index: usize, outcome: Outcome) -> Result<ResultRow, Error> {
     Ok(match outcome {
         Outcome::Recorded(id) => (ordinal, Some(Uuid::from_bytes(id)), true, None),
         Outcome::Known(id) => (ordinal, Some(Uuid::from_bytes(id)), false, None),
-        Outcome::Refused(error) => {
-            (ordinal, None, false, Some(JsonbOut::from_json(&error.to_json())?))
-        }
+        Outcome::Refused(error) => (
+            ordinal,
+            None,
+            false,
+            Some(JsonbOut::from_json(&error.to_json())?),
+        ),
     })
 }
 
@@ -74,7 +78,10 @@ fn record_batch(document: Jsonb<'_>, skip: bool) -> Result<Vec<Outcome>, Error> 
     let container = unwrapped(document, "events")?;
     let document = Jsonb::new(&container).map_err(|_| Error::Internal { place: "events" })?;
     let Value::Array(array) = document.root() else {
-        return Err(Error::invalid("events", "it is a JSON array of objects"));
+        return Err(Error::invalid(
+            "events",
+            "it must be a JSON array of objects",
+        ));
     };
     let context = context::current();
     let elements: Vec<Value<'_>> = array.iter().collect();
@@ -98,7 +105,14 @@ fn refuse_bad(prepared: &[Result<Event<'_>, Error>]) -> Result<(), Error> {
         .enumerate()
         .filter_map(|(index, event)| Some((index + 1, event.as_ref().err()?.clone())))
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(Error::Batch { total: prepared.len(), problems }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Batch {
+            total: prepared.len(),
+            problems,
+        })
+    }
 }
 
 /// Claims the idempotency keys and writes what is new; the outcomes are in the batch's order.
@@ -129,12 +143,21 @@ fn store(prepared: Vec<Result<Event<'_>, Error>>) -> Result<Vec<Outcome>, Error>
         });
     }
     write(&fresh)?;
-    outcomes.into_iter().map(|o| o.ok_or(Error::Internal { place: "record_many" })).collect()
+    outcomes
+        .into_iter()
+        .map(|o| {
+            o.ok_or(Error::Internal {
+                place: "record_many",
+            })
+        })
+        .collect()
 }
 
 /// The metadata of an element as a document; `None` if the element has none.
 fn metadata_document(element: &Value<'_>) -> Option<Vec<u8>> {
-    let Value::Object(object) = element else { return None };
+    let Value::Object(object) = element else {
+        return None;
+    };
     value::document(object.get("metadata")?)
 }
 
@@ -144,7 +167,7 @@ fn event<'a>(
     context: &'a Context,
 ) -> Result<Event<'a>, Error> {
     let Value::Object(object) = element else {
-        return Err(Error::invalid("event", "it is a JSON object"));
+        return Err(Error::invalid("event", "it must be a JSON object"));
     };
     let mut input = Input::default();
     for (name, value) in object.iter() {
@@ -167,14 +190,24 @@ fn assign<'a>(input: &mut Input<'a>, name: &str, value: Value<'a>) -> Result<(),
         "request_id" => input.request_id = text("request_id", value)?,
         "idempotency_key" => input.idempotency_key = text("idempotency_key", value)?,
         "metadata" => {}
-        "tenant_id" => input.tenant_id = parsed("tenant_id", value, parse_uuid, "it is a UUID")?,
+        "tenant_id" => {
+            input.tenant_id = parsed("tenant_id", value, parse_uuid, "it must be a UUID")?
+        }
         "client_ip" => {
-            input.client_ip =
-                parsed("client_ip", value, |text| text.parse().ok(), "it is an IP address")?;
+            input.client_ip = parsed(
+                "client_ip",
+                value,
+                |text| text.parse().ok(),
+                "it must be an IP address",
+            )?;
         }
         "occurred_at" => {
-            input.occurred_at =
-                parsed("occurred_at", value, value::parse_time, "it is a time with time zone")?;
+            input.occurred_at = parsed(
+                "occurred_at",
+                value,
+                value::parse_time,
+                "it must be a time with time zone",
+            )?;
         }
         _ => {
             return Err(Error::Invalid {
@@ -194,7 +227,7 @@ fn text<'a>(argument: &'static str, value: Value<'a>) -> Result<Option<&'a str>,
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(given(Some(text))),
-        _ => Err(Error::invalid(argument, "it is a JSON string")),
+        _ => Err(Error::invalid(argument, "it must be a JSON string")),
     }
 }
 
