@@ -183,3 +183,26 @@ fn a_fresh_connection_after_a_crash_of_one_backend_goes_on() {
     session.batch_execute(&record(1)).unwrap();
     assert_eq!(ids(&mut session).len(), 4);
 }
+
+#[test]
+fn a_prepared_transaction_brings_its_events_through_a_crash() {
+    let settings = [("max_prepared_transactions", "5")];
+    let cluster = Cluster::start(&Options {
+        preload: true,
+        settings: &settings,
+    });
+    let database = prepared(&cluster);
+    let mut session = database.superuser();
+    session
+        .batch_execute(&format!("BEGIN; {}; PREPARE TRANSACTION 'kept'", record(2)))
+        .unwrap();
+    session
+        .batch_execute(&format!("BEGIN; {}; PREPARE TRANSACTION 'lost'", record(3)))
+        .unwrap();
+    cluster.restart(Stop::Immediate);
+    let mut session = database.superuser();
+    assert_eq!(ids(&mut session), [] as [&str; 0]);
+    session.batch_execute("COMMIT PREPARED 'kept'").unwrap();
+    session.batch_execute("ROLLBACK PREPARED 'lost'").unwrap();
+    assert_eq!(ids(&mut session).len(), 2);
+}
