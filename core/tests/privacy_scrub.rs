@@ -206,6 +206,20 @@ fn counted_tokens_stay_and_listed_tokens_are_hidden() {
     assert_eq!(scrub_value(&json!({"pin": true})), None);
 }
 
+/// The rule's name and the fingerprint of a replacement look like an assignment themselves.
+#[test]
+fn the_name_of_a_rule_is_no_key_of_what_follows_it() {
+    let key = fingerprints();
+    for text in ["postgres://u:pw@h/db", "?password=x&next=1", "jdbc:x://u:pw@h/db;Server=c"] {
+        let once = scrubber(AddressMode::Off)
+            .scrub_text(text, TextKind::Free, Some(&key))
+            .into_owned();
+        assert_eq!(once.matches("[redacted:").count(), 1, "{once}");
+        let rest = &text[text.rfind(['@', '&']).expect("a rest")..];
+        assert!(once.ends_with(&format!("]{rest}")), "{once}");
+    }
+}
+
 #[test]
 fn only_the_secret_part_of_a_text_is_replaced() {
     for (text, expected) in [

@@ -238,17 +238,21 @@ impl Pass<'_> {
         }
     }
 
-    /// Replaces the spans, except where they lie inside a replacement; spans that overlap are
-    /// replaced as one, by the rule of the longest.
+    /// Replaces the spans, except where they lie inside a replacement or begin in one; spans that
+    /// overlap are replaced as one, by the rule of the longest.
     fn splice(&self, text: &str, mut spans: Vec<Span>) -> Option<String> {
         if spans.is_empty() {
             return None;
         }
         let replaced = existing(text);
         spans.retain(|Span { range, .. }| {
-            let following = replaced.partition_point(|other| other.end < range.end);
-            let replacement = replaced.get(following);
-            replacement.is_none_or(|replacement| range.start < replacement.start)
+            !replaced.iter().any(|replacement| {
+                // The name of the rule inside `[redacted:password:...]` is no key of what follows.
+                let begins_inside =
+                    replacement.start < range.start && range.start < replacement.end;
+                let lies_inside = replacement.start <= range.start && range.end <= replacement.end;
+                begins_inside || lies_inside
+            })
         });
         let spans = merged(spans);
         let mut position = 0;
