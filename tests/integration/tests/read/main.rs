@@ -190,7 +190,11 @@ fn get_gives_an_event_of_ones_own_and_nothing_else() {
     assert_eq!(own.len(), 1);
     assert_eq!(own[0].get::<_, Value>("metadata"), json!({"n": 1}));
     assert!(get(&mut reader, &ids[1]).unwrap().is_empty());
-    assert!(get(&mut reader, &Uuid::from_bytes([0x72; 16])).unwrap().is_empty());
+    assert!(
+        get(&mut reader, &Uuid::from_bytes([0x72; 16]))
+            .unwrap()
+            .is_empty()
+    );
     assert!(get(&mut reader, &Uuid::nil()).unwrap().is_empty());
     assert!(get(&mut reader, &Uuid::max()).unwrap().is_empty());
 

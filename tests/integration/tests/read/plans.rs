@@ -6,7 +6,7 @@ use activity_log_integration::{Cluster, Database, Session};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 
-/// Events over this year's partitions: 14 of them, the future ones included.
+/// Events of one tenant, spread over all partitions, the future ones included.
 const EVENTS: usize = 20_000;
 
 /// A log with [`EVENTS`] of one tenant and as many of others, spread over every partition.
@@ -19,11 +19,11 @@ fn filled() -> Database<'static> {
                  actor_type, actor_id, object_type, object_id, request_id, ip_hash, metadata)
              SELECT at, at, '3', 1, gen_random_uuid(),
                  CASE WHEN n % 2 = 0 THEN '{TENANT}'::uuid ELSE md5((n % 50)::text)::uuid END,
-                 'area' || n % 40 || '.done', CASE WHEN n % 100 < 2 THEN 'denied' ELSE 'success' END, 'api',
-                 'user', 'actor ' || n % 500, 'file', 'object ' || n % 4000, 'request ' || n / 3,
-                 decode(md5((n % 1000)::text), 'hex'), jsonb_build_object('n', n % 10)
+                 'area' || n % 41 || '.done', CASE WHEN n % 101 < 2 THEN 'denied' ELSE 'success' END, 'api',
+                 'user', 'actor ' || n % 499, 'file', 'object ' || n % 3989, 'request ' || n / 6,
+                 decode(md5((n % 997)::text), 'hex'), jsonb_build_object('n', n % 11)
              FROM generate_series(1, {}) AS n,
-                  LATERAL (SELECT now() - interval '20 days' + n * interval '13 minutes') AS t (at);
+                  LATERAL (SELECT date_trunc('month', now(), 'UTC') - interval '1 month' + n * interval '15 minutes') AS t (at);
              ANALYZE activity.events",
             EVENTS * 2
         ))
@@ -80,7 +80,7 @@ fn plans_of(session: &mut Session, query: &str) -> String {
 }
 
 /// What list() is asked for, the same as a condition on the table, and the index meant for it.
-const READS: [(&str, &str, &str); 11] = [
+const READS: [(&str, &str, &str); 10] = [
     ("", "true", "events_pkey"),
     (
         ", action => 'area7.done'",
@@ -123,9 +123,14 @@ const READS: [(&str, &str, &str); 11] = [
         "events_pkey",
     ),
     (", until => now()", "occurred_at < now()", "events_pkey"),
+];
+
+/// Filters without an index of their own go through the tenant's timeline.
+const UNINDEXED: [(&str, &str, &str); 2] = [
+    (", status => 'success', page_size => 5", "", "events_pkey"),
     (
-        ", status => 'success', metadata => '{\"n\": 2}'",
-        "status = 'success' AND metadata @> '{\"n\": 2}'",
+        ", metadata => '{\"n\": 2}', page_size => 5",
+        "",
         "events_pkey",
     ),
 ];
@@ -139,7 +144,7 @@ fn list_scans_the_index_that_was_made_for_its_filter() {
         session
             .batch_execute(&format!("SET plan_cache_mode = {mode}"))
             .unwrap();
-        for (arguments, _, index) in READS {
+        for (arguments, _, index) in READS.into_iter().chain(UNINDEXED) {
             let plans = plans_of(
                 &mut session,
                 &format!("SELECT * FROM activity.list(tenant_id => '{TENANT}'{arguments})"),
@@ -192,7 +197,7 @@ fn a_direct_read_under_row_security_uses_the_same_indexes_also_with_a_generic_pl
         .unwrap();
     for (number, (_, condition, index)) in READS.into_iter().enumerate() {
         let query = format!(
-            "SELECT * FROM activity.events WHERE {condition} ORDER BY occurred_at DESC, event_id DESC LIMIT 50"
+            "SELECT * FROM activity.events WHERE {condition} ORDER BY occurred_at DESC, event_id DESC LIMIT 5"
         );
         let direct = reader
             .texts(&format!("EXPLAIN (COSTS off) {query}"))
@@ -242,10 +247,20 @@ fn a_deep_page_touches_about_as_many_blocks_as_the_first() {
         cursors.push(cursor.unwrap());
     }
     let first = blocks(&mut session, &cursors[0]);
-    for number in [2, 100, 200, 399, 400] {
+    let partitions = database
+        .superuser()
+        .number("SELECT count(*) FROM pg_inherits WHERE inhparent = 'activity.events'::regclass");
+    for number in [2, 50, 100, 200, 399, 400] {
         let deep = blocks(&mut session, &cursors[number - 1]);
+        // Each younger partition is asked once whether it holds something that occurred long
+        // before it was recorded.
+        let limit = if number <= 100 {
+            first * 3
+        } else {
+            first + 4 * partitions
+        };
         assert!(
-            deep < first * 3,
+            deep < limit,
             "page {number} touches {deep} blocks, the first {first}"
         );
     }

@@ -1,5 +1,6 @@
 //! What an administrator adds to the log's tables takes effect, for single events and batches:
-//! the direct writer leaves such tables to the executor.
+//! the direct writer leaves such tables to the executor. Triggers run as the log's owner with
+//! `search_path` pinned to pg_catalog, so they name their tables with the schema.
 
 use super::{TENANT, log, noted, objects, record};
 use activity_log_integration::{Session, expect_error};
@@ -9,7 +10,7 @@ const MIRROR: &str = "
     CREATE TABLE mirror (object_id text);
     CREATE FUNCTION mirror() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        INSERT INTO mirror VALUES (NEW.object_id);
+        INSERT INTO public.mirror VALUES (NEW.object_id);
         RETURN NEW;
     END $$;";
 
@@ -97,7 +98,7 @@ fn a_statement_trigger_sees_all_rows_of_the_log() {
         .batch_execute(
             "CREATE TABLE mirror (object_id text);
              CREATE FUNCTION mirror() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN INSERT INTO mirror SELECT object_id FROM new_rows; RETURN NULL; END $$;
+                 $$ BEGIN INSERT INTO public.mirror SELECT object_id FROM new_rows; RETURN NULL; END $$;
              CREATE TRIGGER mirror AFTER INSERT ON activity.events
                  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION mirror()",
         )

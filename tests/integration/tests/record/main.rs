@@ -107,7 +107,9 @@ fn a_refused_event_fails_the_business_transaction() {
     let database = log();
     let mut session = database.superuser();
     session
-        .batch_execute("CREATE TABLE business (id int); BEGIN; INSERT INTO business VALUES (1)")
+        .batch_execute(
+            "CREATE TABLE business (id int); COMMIT; BEGIN; INSERT INTO business VALUES (1)",
+        )
         .unwrap();
     expect_error(record(&mut session, "status => 'great'"), "22023");
     expect_error(session.batch_execute("SELECT 1"), "25P02");

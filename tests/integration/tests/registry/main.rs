@@ -107,10 +107,10 @@ fn a_registration_in_a_savepoint_goes_with_the_savepoint() {
     register(&mut admin, "order.placed", requires("total"));
     admin.batch_execute("BEGIN; SAVEPOINT before").unwrap();
     register(&mut admin, "order.placed", requires("currency"));
-    admin.batch_execute("SAVEPOINT inner").unwrap();
+    admin.batch_execute("SAVEPOINT nested").unwrap();
     record(&mut admin, "order.placed", &json!({"currency": "EUR"})).unwrap();
     admin
-        .batch_execute("RELEASE inner; ROLLBACK TO before")
+        .batch_execute("RELEASE nested; ROLLBACK TO before")
         .unwrap();
     record(&mut admin, "order.placed", &json!({"total": 1})).unwrap();
     admin
