@@ -75,6 +75,8 @@ SET activity.tenant_id = 'hunter2';
 \echo :LAST_ERROR_SQLSTATE
 SET activity.client_ip = '192.0.2.256';
 \echo :LAST_ERROR_SQLSTATE
+SET activity.redact_keys = 'nickname, --';
+\echo :LAST_ERROR_SQLSTATE
 
 -- 22004: missing.
 SELECT activity.record(NULL, tenant_id => :'acme');

@@ -9,9 +9,14 @@ use uuid::Uuid;
 /// What is looked for in files to know that looking finds something.
 const MARKER: &str = "plain-marker-of-this-test";
 
+/// A part of every token.
+const RANDOM: &str = "Zq8Xw2Lk9Vb4Nm7Rt3Yp6Hs1Dg5Fj0Cu";
+
+const ADDRESSES: [&str; 2] = ["198.18.77.213", "2001:db8:77:88:99:aa:bb:cc"];
+
 /// One of each kind, put together here so that this file holds none.
 fn planted() -> Vec<(&'static str, String)> {
-    let random = "Zq8Xw2Lk9Vb4Nm7Rt3Yp6Hs1Dg5Fj0Cu";
+    let random = RANDOM;
     vec![
         ("password", "correct-horse-7Q".into()),
         ("api_key", "k1-9f8e7d6c5b4a".into()),
@@ -38,10 +43,9 @@ fn planted() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The part of each that must be found nowhere.
-fn needles() -> Vec<String> {
-    let random = "Zq8Xw2Lk9Vb4Nm7Rt3Yp6Hs1Dg5Fj0Cu";
-    let mut needles: Vec<String> = [
+/// The part of each that must be found nowhere, addresses also as the type inet stores them.
+fn needles() -> Vec<Vec<u8>> {
+    let parts = [
         "correct-horse-7Q",
         "k1-9f8e7d6c5b4a",
         "4012 8888 8888 1881",
@@ -51,12 +55,14 @@ fn needles() -> Vec<String> {
         "983712",
         "dXNlcjpxN3hLOXZNMnBM",
         "hidden-value-31337",
+        RANDOM,
+        &RANDOM[..16].to_uppercase(),
+        ADDRESSES[0],
+        ADDRESSES[1],
     ]
-    .map(str::to_owned)
-    .into();
-    needles.push(random.into());
-    needles.push(random[..16].to_uppercase());
-    needles
+    .map(|part| part.as_bytes().to_vec());
+    let stored = vec![2, 32, 198, 18, 77, 213];
+    parts.into_iter().chain([stored]).collect()
 }
 
 /// Documents that hold a secret at the top, deep inside, in an array, and in JSON in a string.
@@ -86,13 +92,48 @@ fn plant(session: &mut Session, key: &str, secret: &str) {
             .unwrap();
     }
     if key == "text" {
-        session
-            .execute(
-                &format!("SELECT activity.record('thing.noted', tenant_id => '{TENANT}', user_agent => $1)"),
-                &[&secret],
-            )
-            .unwrap();
+        let call = format!(
+            "SELECT activity.record('thing.noted', tenant_id => '{TENANT}', user_agent => $1)"
+        );
+        session.execute(&call, &[&secret]).unwrap();
     }
+}
+
+/// Records a token that nothing else looks like where an identifier belongs.
+fn plant_in_identifiers(session: &mut Session) {
+    let token = format!("ghp_{RANDOM}abcd");
+    for argument in ["actor_id", "object_id", "request_id", "idempotency_key"] {
+        let call = format!(
+            "SELECT activity.record('thing.noted', tenant_id => '{TENANT}', {argument} => $1)"
+        );
+        session.execute(&call, &[&token]).unwrap();
+    }
+    session
+        .execute("SELECT activity.set_context($1, $2, request_id => $2, user_agent => $2, is_local => false)",
+            &[&Uuid::parse_str(TENANT).unwrap(), &token])
+        .unwrap();
+    record(session, "thing.noted", &json!({})).unwrap();
+    session
+        .batch_execute("SELECT activity.clear_context()")
+        .unwrap();
+}
+
+/// Records callers' addresses, which are also repeated in what they say.
+fn plant_addresses(session: &mut Session) {
+    session
+        .batch_execute("SET activity.redact_addresses = 'all'")
+        .unwrap();
+    for address in ADDRESSES {
+        let call = format!(
+            "SELECT activity.record('thing.noted', $1, tenant_id => '{TENANT}', client_ip => $2::text::inet)"
+        );
+        let metadata =
+            json!({"source_ip": address, "text": format!("from {address} on"), "list": [address]});
+        session.execute(&call, &[&metadata, &address]).unwrap();
+    }
+    session
+        .batch_execute("RESET activity.redact_addresses")
+        .unwrap();
 }
 
 /// What a client is told when an event with this document is refused, in each way.
@@ -140,10 +181,6 @@ fn planted_secrets_are_found_in_no_file_no_log_and_no_message() {
     drop(database);
     cluster.stop(Stop::Fast);
 
-    let needles = needles();
-    for needle in &needles {
-        assert!(!messages.contains(needle.as_str()), "{needle} in a message");
-    }
     let files = files_below(&cluster.folder().join("data"));
     let holds = |needle: &str, part: &str| {
         files
@@ -154,15 +191,19 @@ fn planted_secrets_are_found_in_no_file_no_log_and_no_message() {
         holds(MARKER, "/base/") && holds(MARKER, "/pg_wal/"),
         "the search finds nothing at all"
     );
-    for needle in &needles {
-        let holder = files
-            .iter()
-            .find(|(_, bytes)| contains(bytes, needle.as_bytes()));
-        assert!(holder.is_none(), "{needle} in {}", holder.unwrap().0);
+    let log = cluster.log();
+    for needle in needles() {
+        let name = String::from_utf8_lossy(&needle);
         assert!(
-            !cluster.log().contains(needle.as_str()),
-            "{needle} in the server's log"
+            !contains(messages.as_bytes(), &needle),
+            "{name} in a message"
         );
+        assert!(
+            !contains(log.as_bytes(), &needle),
+            "{name} in the server's log"
+        );
+        let holder = files.iter().find(|(_, bytes)| contains(bytes, &needle));
+        assert!(holder.is_none(), "{name} in {}", holder.unwrap().0);
     }
 }
 
@@ -187,6 +228,8 @@ fn plant_everything(database: &Database<'_>) -> String {
         }
     }
     plant(&mut session, "nickname", "hidden-value-31337");
+    plant_in_identifiers(&mut session);
+    plant_addresses(&mut session);
     session
         .batch_execute("SET activity.on_error = warn")
         .unwrap();
