@@ -60,7 +60,7 @@ pub struct Event<'a> {
     pub user_agent: Option<Cow<'a, str>>,
     /// A jsonb container.
     pub metadata: Cow<'a, [u8]>,
-    pub idempotency_key: Option<&'a str>,
+    pub idempotency_key: Option<Cow<'a, str>>,
 }
 
 /// The container of `{}`.
@@ -87,7 +87,10 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
     let status = match given(input.status) {
         None => Status::Success,
         Some(name) => Status::parse(name).ok_or_else(|| {
-            Error::invalid("status", "it is one of success, failure, error and denied")
+            Error::invalid(
+                "status",
+                "it must be one of success, failure, error and denied",
+            )
         })?,
     };
     let texts = Texts {
@@ -115,11 +118,7 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
             .transpose()?,
         user_agent: texts.user_agent(user_agent)?,
         metadata: protect(&tenant_id, metadata)?,
-        idempotency_key: limited(
-            "idempotency_key",
-            given(input.idempotency_key),
-            limits::MAX_IDENTIFIER,
-        )?,
+        idempotency_key: texts.idempotency_key(given(input.idempotency_key))?,
     })
 }
 
@@ -268,6 +267,18 @@ impl Texts<'_> {
         limited(what, text, limits::MAX_IDENTIFIER)?
             .map(|text| privacy::scrub_text(self.tenant_id, text, TextKind::Identifier))
             .transpose()
+    }
+
+    /// A key that holds a secret is stored as its digest: it must still tell keys apart, also
+    /// where no key for fingerprints is at hand.
+    fn idempotency_key<'a>(&self, text: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Error> {
+        let Some(scrubbed) = self.identifier("idempotency_key", text)? else {
+            return Ok(None);
+        };
+        Ok(text.map(|text| match scrubbed {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(_) => limits::idempotency_digest(text).into(),
+        }))
     }
 
     fn kind<'a>(
