@@ -36,7 +36,12 @@ pub struct Roles {
 impl Roles {
     pub fn current() -> Self {
         // SAFETY: both read variables of the session.
-        unsafe { Self { session: pg_sys::GetSessionUserId(), outer: pg_sys::GetOuterUserId() } }
+        unsafe {
+            Self {
+                session: pg_sys::GetSessionUserId(),
+                outer: pg_sys::GetOuterUserId(),
+            }
+        }
     }
 }
 
@@ -64,7 +69,10 @@ thread_local! {
 pub fn check_tenant(tenant: &[u8; 16], purpose: Purpose) -> Result<(), Error> {
     tenant_problem(tenant, purpose)?.map_or(Ok(()), |(what, hint)| {
         error::log(format!("activity_log: access denied: {what}"));
-        Err(Error::Denied { what: what.into(), hint })
+        Err(Error::Denied {
+            what: what.into(),
+            hint,
+        })
     })
 }
 
@@ -79,13 +87,17 @@ fn tenant_problem(tenant: &[u8; 16], purpose: Purpose) -> Result<Option<Problem>
     }
     let pins = pins()?;
     if pins.session.is_none() && pins.outer.is_none() {
-        return Ok((settings::REQUIRE_PIN.get() && !is_trusted(purpose)).then_some((
-            "a role that is not pinned to a tenant",
-            "activity.require_pin is on: pin the role in activity.role_tenants.",
-        )));
+        return Ok(
+            (settings::REQUIRE_PIN.get() && !is_trusted(purpose)).then_some((
+                "a role that is not pinned to a tenant",
+                "activity.require_pin is on: pin the role in activity.role_tenants.",
+            )),
+        );
     }
-    let allowed =
-        [&pins.session, &pins.outer].into_iter().flatten().all(|pinned| pinned.contains(tenant));
+    let allowed = [&pins.session, &pins.outer]
+        .into_iter()
+        .flatten()
+        .all(|pinned| pinned.contains(tenant));
     Ok((!allowed).then_some((
         "a tenant that the role is not pinned to",
         "The pins are in activity.role_tenants.",
@@ -139,9 +151,17 @@ fn pins() -> Result<Rc<Pins>, Error> {
     }
     db::oid(Relation::RoleTenants)?;
     let session = pins_of(roles.session)?;
-    let outer = if roles.outer == roles.session { None } else { pins_of(roles.outer)? };
+    let outer = if roles.outer == roles.session {
+        None
+    } else {
+        pins_of(roles.outer)?
+    };
     let pins = Rc::new(Pins { session, outer });
-    PINS.set(Some(KeptPins { roles, at, pins: Rc::clone(&pins) }));
+    PINS.set(Some(KeptPins {
+        roles,
+        at,
+        pins: Rc::clone(&pins),
+    }));
     Ok(pins)
 }
 
@@ -160,7 +180,10 @@ fn pins_of(role: pg_sys::Oid) -> Result<Option<Vec<[u8; 16]>>, Error> {
 /// context, never the system tenant; raises 42501 for a tenant the role is not pinned to.
 #[pg_extern(stable, parallel_unsafe)]
 fn visible_tenant() -> Result<Option<Uuid>, ErrorReport> {
-    let Some(tenant) = context::current().tenant_id.filter(|id| *id != SYSTEM_TENANT) else {
+    let Some(tenant) = context::current()
+        .tenant_id
+        .filter(|id| *id != SYSTEM_TENANT)
+    else {
         return Ok(None);
     };
     check_tenant(&tenant, Purpose::Read)?;
@@ -169,11 +192,10 @@ fn visible_tenant() -> Result<Option<Uuid>, ErrorReport> {
 
 /// The UUID of a tenant that the application knows by another name.
 #[pg_extern(stable, parallel_unsafe)]
-fn tenant(
-    external_id: default!(Option<&str>, "NULL"),
-) -> Result<Uuid, ErrorReport> {
-    let external_id = crate::value::given(external_id)
-        .ok_or(Error::Missing { argument: "external_id" })?;
+fn tenant(external_id: default!(Option<&str>, "NULL")) -> Result<Uuid, ErrorReport> {
+    let external_id = crate::value::given(external_id).ok_or(Error::Missing {
+        argument: "external_id",
+    })?;
     db::oid(Relation::Events)?;
     let found = db::value::<Uuid>(
         Mode::Read,

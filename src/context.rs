@@ -38,7 +38,10 @@ pub fn current() -> Rc<Context> {
     UNUSED.set(false);
     let changes = settings::context_changes();
     let kept = PARSED.with_borrow(|parsed| {
-        parsed.as_ref().filter(|(at, _)| *at == changes).map(|(_, context)| Rc::clone(context))
+        parsed
+            .as_ref()
+            .filter(|(at, _)| *at == changes)
+            .map(|(_, context)| Rc::clone(context))
     });
     kept.unwrap_or_else(|| {
         let context = Rc::new(read());
@@ -49,7 +52,9 @@ pub fn current() -> Rc<Context> {
 
 fn read() -> Context {
     Context {
-        tenant_id: settings::text(&settings::TENANT_ID).as_deref().and_then(parse_uuid),
+        tenant_id: settings::text(&settings::TENANT_ID)
+            .as_deref()
+            .and_then(parse_uuid),
         actor_id: settings::text(&settings::ACTOR_ID),
         actor_type: settings::text(&settings::ACTOR_TYPE),
         client_ip: settings::text(&settings::CLIENT_IP).and_then(|ip| ip.parse().ok()),
@@ -92,7 +97,11 @@ fn set_context(
     request_id: default!(Option<&str>, "NULL"),
     is_local: default!(Option<bool>, "true"),
 ) -> Result<Option<Uuid>, ErrorReport> {
-    let scope = if is_local.unwrap_or(true) { Scope::Transaction } else { Scope::Session };
+    let scope = if is_local.unwrap_or(true) {
+        Scope::Transaction
+    } else {
+        Scope::Session
+    };
     let tenant = tenant_id.map(|id| id.to_string());
     let address = client_ip.map(|Address(ip)| ip.to_string());
     let parts = [
@@ -140,15 +149,22 @@ fn assign(name: &CStr, value: &str, scope: Scope) -> Result<(), Error> {
 fn context_document() -> Result<JsonbOut, ErrorReport> {
     let context = current();
     let parts = [
-        ("tenant_id", context.tenant_id.map(|id| Uuid::from_bytes(id).to_string())),
+        (
+            "tenant_id",
+            context.tenant_id.map(|id| Uuid::from_bytes(id).to_string()),
+        ),
         ("actor_id", context.actor_id.clone()),
         ("actor_type", context.actor_type.clone()),
         ("client_ip", context.client_ip.map(|ip| ip.to_string())),
         ("user_agent", context.user_agent.clone()),
         ("request_id", context.request_id.clone()),
     ];
-    let set = parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
-    Ok(JsonbOut::from_json(&serde_json::Value::Object(set.collect()))?)
+    let set = parts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+    Ok(JsonbOut::from_json(&serde_json::Value::Object(
+        set.collect(),
+    ))?)
 }
 
 /// Picks the client's address from what the proxies say, from the nearest hop outwards.
@@ -161,9 +177,10 @@ fn client_ip(
 ) -> Result<Option<Address>, ErrorReport> {
     let mut trusted = Vec::new();
     for proxy in trusted_proxies.unwrap_or_default().into_iter().flatten() {
-        trusted.push(Network::parse(&proxy).map_err(|problem| {
-            Error::invalid("trusted_proxies", problem.to_string())
-        })?);
+        trusted.push(
+            Network::parse(&proxy)
+                .map_err(|problem| Error::invalid("trusted_proxies", problem.to_string()))?,
+        );
     }
     let client = activity_log_core::context::client_ip(
         given(forwarded_for),

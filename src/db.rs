@@ -22,8 +22,14 @@ pub enum Relation {
     Log,
 }
 
-const RELATIONS: [&CStr; 6] =
-    [c"events", c"actions", c"role_tenants", c"keys", c"incarnations", c"log"];
+const RELATIONS: [&CStr; 6] = [
+    c"events",
+    c"actions",
+    c"role_tenants",
+    c"keys",
+    c"incarnations",
+    c"log",
+];
 
 static OIDS: [AtomicU32; RELATIONS.len()] = [const { AtomicU32::new(0) }; RELATIONS.len()];
 static CHANGES: [AtomicU64; RELATIONS.len()] = [const { AtomicU64::new(1) }; RELATIONS.len()];
@@ -133,7 +139,10 @@ pub type Parameter = (pg_sys::Oid, Option<pg_sys::Datum>);
 
 /// A text parameter.
 pub fn text(value: Option<&str>) -> Parameter {
-    (pg_sys::TEXTOID, value.map(|text| crate::value::varlena(text.as_bytes())))
+    (
+        pg_sys::TEXTOID,
+        value.map(|text| crate::value::varlena(text.as_bytes())),
+    )
 }
 
 /// A uuid parameter.
@@ -179,8 +188,7 @@ impl Row {
         // SAFETY: tuple and descriptor belong to the SPI result that is still open while the row
         // is lent to the closure of `query`.
         unsafe {
-            let datum =
-                pg_sys::SPI_getbinval(self.tuple, self.columns, position, &raw mut is_null);
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.columns, position, &raw mut is_null);
             let typoid = pg_sys::SPI_gettypeid(self.columns, position);
             T::from_polymorphic_datum(datum, is_null, typoid)
         }
@@ -226,11 +234,15 @@ pub fn value<T: FromDatum>(
     sql: &str,
     parameters: &[Parameter],
 ) -> Result<Option<T>, Error> {
-    Ok(query(mode, sql, parameters, |row| Ok(row.get(1)))?.pop().flatten())
+    Ok(query(mode, sql, parameters, |row| Ok(row.get(1)))?
+        .pop()
+        .flatten())
 }
 
 fn execute(mode: Mode, sql: &str, parameters: &[Parameter]) -> Result<u64, Error> {
-    let sql = CString::new(sql).map_err(|_| Error::Internal { place: "statement text" })?;
+    let sql = CString::new(sql).map_err(|_| Error::Internal {
+        place: "statement text",
+    })?;
     let mut types: Vec<pg_sys::Oid> = parameters.iter().map(|(oid, _)| *oid).collect();
     let mut values: Vec<pg_sys::Datum> = parameters
         .iter()
@@ -253,7 +265,11 @@ fn execute(mode: Mode, sql: &str, parameters: &[Parameter]) -> Result<u64, Error
         );
         (code, pg_sys::SPI_processed)
     };
-    if code < 0 { Err(Error::Internal { place: "statement" }) } else { Ok(processed) }
+    if code < 0 {
+        Err(Error::Internal { place: "statement" })
+    } else {
+        Ok(processed)
+    }
 }
 
 fn collect<R>(each: &mut impl FnMut(&Row) -> Result<R, Error>) -> Result<Vec<R>, Error> {
@@ -267,7 +283,10 @@ fn collect<R>(each: &mut impl FnMut(&Row) -> Result<R, Error>) -> Result<Vec<R>,
     for index in 0..processed {
         // SAFETY: index < SPI_processed.
         let row = unsafe {
-            Row { tuple: *(*table).vals.add(index), columns: (*table).tupdesc }
+            Row {
+                tuple: *(*table).vals.add(index),
+                columns: (*table).tupdesc,
+            }
         };
         rows.push(each(&row)?);
     }
@@ -399,7 +418,9 @@ pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R
         | pg_sys::panic::CaughtError::ErrorReport(raised)
             if !must_pass(raised.sql_error_code()) =>
         {
-            Err(Failure::Raised { code: raised.sql_error_code() })
+            Err(Failure::Raised {
+                code: raised.sql_error_code(),
+            })
         }
         other => other.rethrow(),
     })
@@ -448,7 +469,9 @@ pub unsafe fn trigger_relation(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Oid 
     // SAFETY: `called_as_trigger` checks the node tag before the context is read as trigger data.
     unsafe {
         if !pgrx::trigger_support::called_as_trigger(fcinfo) {
-            crate::error::raise(Error::Internal { place: "trigger function called as a function" });
+            crate::error::raise(Error::Internal {
+                place: "trigger function called as a function",
+            });
         }
         let trigger = (*fcinfo).context.cast::<pg_sys::TriggerData>();
         (*(*trigger).tg_relation).rd_id
@@ -484,13 +507,21 @@ pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0u8; N];
     // SAFETY: the buffer has N bytes.
     let filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
-    if filled { Ok(bytes) } else { Err(Error::Internal { place: "random numbers" }) }
+    if filled {
+        Ok(bytes)
+    } else {
+        Err(Error::Internal {
+            place: "random numbers",
+        })
+    }
 }
 
 /// The server's data directory.
 pub fn data_directory() -> String {
     // SAFETY: the server sets the variable at start and never changes it.
-    unsafe { CStr::from_ptr(pg_sys::DataDir) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(pg_sys::DataDir) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The name of a role; its number if it is gone.

@@ -24,27 +24,52 @@ pub enum Error {
     /// No tenant in the arguments and none in the context (22004).
     NoTenant,
     /// An argument has a value that can't be used (22023).
-    Invalid { argument: &'static str, problem: Cow<'static, str>, hint: Option<&'static str> },
+    Invalid {
+        argument: &'static str,
+        problem: Cow<'static, str>,
+        hint: Option<&'static str>,
+    },
     /// A text or document is larger than its limit (22001).
-    TooLarge { what: &'static str, bytes: usize, limit: usize, setting: Option<&'static str> },
+    TooLarge {
+        what: &'static str,
+        bytes: usize,
+        limit: usize,
+        setting: Option<&'static str>,
+    },
     /// The action is not in the registry (42704).
     UnknownAction { action: String },
     /// The action was retired (22023).
     RetiredAction { action: String },
     /// The metadata does not fit the schema (23514).
-    SchemaMismatch { action: String, version: i32, problems: Vec<Problem> },
+    SchemaMismatch {
+        action: String,
+        version: i32,
+        problems: Vec<Problem>,
+    },
     /// Something is asked for by a name that does not exist (42704).
-    Unknown { what: &'static str, hint: &'static str },
+    Unknown {
+        what: &'static str,
+        hint: &'static str,
+    },
     /// The caller may not do this (42501).
-    Denied { what: Cow<'static, str>, hint: &'static str },
+    Denied {
+        what: Cow<'static, str>,
+        hint: &'static str,
+    },
     /// The log can't be changed (42501).
     AppendOnly { relation: String },
     /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
-    Batch { total: usize, problems: Vec<(usize, Error)> },
+    Batch {
+        total: usize,
+        problems: Vec<(usize, Error)>,
+    },
     /// The key file can't be used (58P01, F0000).
     KeyFile { problem: &'static str },
     /// A rule of the server is broken, such as an encoding (0A000).
-    Unsupported { what: &'static str, hint: &'static str },
+    Unsupported {
+        what: &'static str,
+        hint: &'static str,
+    },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -60,13 +85,22 @@ pub struct Report {
 impl Error {
     /// A value that can't be used, without advice.
     pub fn invalid(argument: &'static str, problem: impl Into<Cow<'static, str>>) -> Self {
-        Self::Invalid { argument, problem: problem.into(), hint: None }
+        Self::Invalid {
+            argument,
+            problem: problem.into(),
+            hint: None,
+        }
     }
 
     /// The SQLSTATE, message, detail and hint.
     pub fn report(&self) -> Report {
         let (code, message) = self.headline();
-        Report { code, message, detail: self.detail(), hint: self.hint() }
+        Report {
+            code,
+            message,
+            detail: self.detail(),
+            hint: self.hint(),
+        }
     }
 
     fn headline(&self) -> (PgSqlErrorCode, String) {
@@ -80,61 +114,84 @@ impl Error {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "activity_log has no partition for the present time".into(),
             ),
-            Self::Missing { argument } => {
-                (Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{argument} must be given"))
-            }
+            Self::Missing { argument } => (
+                Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("{argument} must be given"),
+            ),
             Self::NoTenant => (
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 "no tenant: tenant_id is neither given nor in the context".into(),
             ),
-            Self::Invalid { argument, problem, .. } => {
-                (Code::ERRCODE_INVALID_PARAMETER_VALUE, format!("invalid {argument}: {problem}"))
-            }
-            Self::TooLarge { what, bytes, limit, .. } => (
+            Self::Invalid {
+                argument, problem, ..
+            } => (
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("invalid {argument}: {problem}"),
+            ),
+            Self::TooLarge {
+                what, bytes, limit, ..
+            } => (
                 Code::ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
                 format!("{what} has {bytes} bytes, the limit is {limit}"),
             ),
-            Self::UnknownAction { action } => {
-                (Code::ERRCODE_UNDEFINED_OBJECT, format!("action \"{action}\" is not registered"))
-            }
-            Self::RetiredAction { action } => {
-                (Code::ERRCODE_INVALID_PARAMETER_VALUE, format!("action \"{action}\" is retired"))
-            }
-            Self::SchemaMismatch { action, version, .. } => (
+            Self::UnknownAction { action } => (
+                Code::ERRCODE_UNDEFINED_OBJECT,
+                format!("action \"{action}\" is not registered"),
+            ),
+            Self::RetiredAction { action } => (
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("action \"{action}\" is retired"),
+            ),
+            Self::SchemaMismatch {
+                action, version, ..
+            } => (
                 Code::ERRCODE_CHECK_VIOLATION,
                 format!("metadata does not match version {version} of the schema of \"{action}\""),
             ),
-            Self::Unknown { what, .. } => {
-                (Code::ERRCODE_UNDEFINED_OBJECT, format!("{what} does not exist"))
-            }
-            Self::Denied { what, .. } => {
-                (Code::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("permission denied: {what}"))
-            }
+            Self::Unknown { what, .. } => (
+                Code::ERRCODE_UNDEFINED_OBJECT,
+                format!("{what} does not exist"),
+            ),
+            Self::Denied { what, .. } => (
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied: {what}"),
+            ),
             Self::AppendOnly { relation } => (
                 Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("\"{relation}\" is append only"),
             ),
             Self::Batch { total, problems } => {
-                let code = problems.first().map_or(Code::ERRCODE_INTERNAL_ERROR, |(_, error)| {
-                    error.report().code
-                });
-                (code, format!("{} of {total} events can't be recorded", problems.len()))
+                let code = problems
+                    .first()
+                    .map_or(Code::ERRCODE_INTERNAL_ERROR, |(_, error)| {
+                        error.report().code
+                    });
+                (
+                    code,
+                    format!("{} of {total} events can't be recorded", problems.len()),
+                )
             }
-            Self::KeyFile { problem } => {
-                (Code::ERRCODE_CONFIG_FILE_ERROR, format!("activity.key_file {problem}"))
-            }
+            Self::KeyFile { problem } => (
+                Code::ERRCODE_CONFIG_FILE_ERROR,
+                format!("activity.key_file {problem}"),
+            ),
             Self::Unsupported { what, .. } => {
                 (Code::ERRCODE_FEATURE_NOT_SUPPORTED, (*what).to_owned())
             }
-            Self::Internal { place } => {
-                (Code::ERRCODE_INTERNAL_ERROR, format!("unexpected state in {place}"))
-            }
+            Self::Internal { place } => (
+                Code::ERRCODE_INTERNAL_ERROR,
+                format!("unexpected state in {place}"),
+            ),
         }
     }
 
     fn detail(&self) -> Option<String> {
         match self {
-            Self::SchemaMismatch { action, version, problems } => Some(
+            Self::SchemaMismatch {
+                action,
+                version,
+                problems,
+            } => Some(
                 serde_json::json!({"action": action, "version": version, "problems": problems})
                     .to_string(),
             ),
@@ -152,7 +209,9 @@ impl Error {
                  lasts one transaction."
             }
             Self::Invalid { hint, .. } => (*hint)?,
-            Self::TooLarge { setting, .. } => return setting.map(|s| format!("The setting {s} holds the limit.")),
+            Self::TooLarge { setting, .. } => {
+                return setting.map(|s| format!("The setting {s} holds the limit."));
+            }
             Self::UnknownAction { .. } => {
                 "Register it with activity.register_action(), or install a taxonomy: \
                  SELECT activity.install_taxonomy('saas');"
@@ -161,7 +220,9 @@ impl Error {
             Self::SchemaMismatch { .. } => {
                 "activity.check_event(action, metadata) lists the problems without recording."
             }
-            Self::Unknown { hint, .. } | Self::Denied { hint, .. } | Self::Unsupported { hint, .. } => hint,
+            Self::Unknown { hint, .. }
+            | Self::Denied { hint, .. }
+            | Self::Unsupported { hint, .. } => hint,
             Self::AppendOnly { .. } => "Events leave the log only through retention and erasure.",
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
@@ -238,13 +299,19 @@ pub fn warn(error: &Error) {
 
 /// Sends a warning that has no error behind it.
 pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {
-    ErrorReport::new(code, message, "activity_log").set_hint(hint).report(PgLogLevel::WARNING);
+    ErrorReport::new(code, message, "activity_log")
+        .set_hint(hint)
+        .report(PgLogLevel::WARNING);
 }
 
 /// Writes a line into the server's log, never to the client.
 pub fn log(message: String) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "activity_log")
-        .report(PgLogLevel::LOG_SERVER_ONLY);
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        message,
+        "activity_log",
+    )
+    .report(PgLogLevel::LOG_SERVER_ONLY);
 }
 
 /// Keeps Rust's stack out of the DETAIL that a client would get if the server was started with

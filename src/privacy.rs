@@ -96,21 +96,29 @@ pub fn scrub_text<'a>(
 fn scrubber() -> Result<Rc<Scrubber>, Error> {
     let changes = settings::redaction_changes();
     let kept = SCRUBBER.with_borrow(|kept| {
-        kept.as_ref().filter(|(at, _)| *at == changes).map(|(_, scrubber)| Rc::clone(scrubber))
+        kept.as_ref()
+            .filter(|(at, _)| *at == changes)
+            .map(|(_, scrubber)| Rc::clone(scrubber))
     });
     if let Some(scrubber) = kept {
         return Ok(scrubber);
     }
     let extra = settings::text(&settings::REDACT_KEYS).unwrap_or_default();
-    let extra_keys: Vec<&str> =
-        extra.split(',').map(str::trim).filter(|key| !key.is_empty()).collect();
+    let extra_keys: Vec<&str> = extra
+        .split(',')
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+        .collect();
     let addresses = match settings::REDACT_ADDRESSES.get() {
         RedactAddresses::Off => AddressMode::Off,
         RedactAddresses::Keys => AddressMode::Keys,
         RedactAddresses::All => AddressMode::All,
     };
-    let scrubber = Scrubber::new(&ScrubOptions { extra_keys: &extra_keys, addresses })
-        .map_err(|_| Error::Internal { place: "scrubber" })?;
+    let scrubber = Scrubber::new(&ScrubOptions {
+        extra_keys: &extra_keys,
+        addresses,
+    })
+    .map_err(|_| Error::Internal { place: "scrubber" })?;
     let scrubber = Rc::new(scrubber);
     SCRUBBER.set(Some((changes, Rc::clone(&scrubber))));
     Ok(scrubber)
@@ -119,7 +127,11 @@ fn scrubber() -> Result<Rc<Scrubber>, Error> {
 fn tenant_keys(tenant: &[u8; 16]) -> Result<Rc<TenantKeys>, Error> {
     let at = db::changes(Relation::Keys);
     let kept = KEYS.with_borrow(|kept| {
-        kept.as_ref().filter(|kept| kept.at == at)?.tenants.get(tenant).map(Rc::clone)
+        kept.as_ref()
+            .filter(|kept| kept.at == at)?
+            .tenants
+            .get(tenant)
+            .map(Rc::clone)
     });
     if let Some(keys) = kept {
         return Ok(keys);
@@ -128,7 +140,11 @@ fn tenant_keys(tenant: &[u8; 16]) -> Result<Rc<TenantKeys>, Error> {
         // Finding the relation makes its notices of change reach us.
         db::oid(Relation::Keys)?;
         let keys = load()?;
-        KEYS.set(Some(KeptKeys { at, keys, tenants: HashMap::new() }));
+        KEYS.set(Some(KeptKeys {
+            at,
+            keys,
+            tenants: HashMap::new(),
+        }));
     }
     KEYS.with_borrow_mut(|kept| {
         let kept = kept.as_mut().ok_or(Error::Internal { place: "keys" })?;
@@ -143,7 +159,9 @@ fn tenant_keys(tenant: &[u8; 16]) -> Result<Rc<TenantKeys>, Error> {
 
 fn derive(keys: &Keys, tenant: &[u8; 16]) -> TenantKeys {
     TenantKeys {
-        fingerprint: keys.fingerprints.map(|master| FingerprintKey::derive(&master, tenant)),
+        fingerprint: keys
+            .fingerprints
+            .map(|master| FingerprintKey::derive(&master, tenant)),
         address: keys
             .current
             .map(|(epoch, secret)| AddressKey::derive(&secret, tenant, epoch)),
@@ -193,9 +211,15 @@ fn usable(file: Option<[u8; 32]>, epochs: &[Epoch]) -> Keys {
             epoch.secret.as_deref()?.try_into().ok()
         }
     };
-    let mut keys = Keys { fingerprints: None, addresses: Vec::new(), current: None };
+    let mut keys = Keys {
+        fingerprints: None,
+        addresses: Vec::new(),
+        current: None,
+    };
     for epoch in epochs {
-        let Some(secret) = secret_of(epoch) else { continue };
+        let Some(secret) = secret_of(epoch) else {
+            continue;
+        };
         if epoch.number == FINGERPRINT_EPOCH {
             keys.fingerprints = Some(secret);
         } else {
@@ -212,7 +236,9 @@ fn usable(file: Option<[u8; 32]>, epochs: &[Epoch]) -> Keys {
 
 /// The master key of the configured file; `None` if no file is configured.
 fn key_file() -> Result<Option<[u8; 32]>, &'static str> {
-    let Some(path) = settings::text(&settings::KEY_FILE) else { return Ok(None) };
+    let Some(path) = settings::text(&settings::KEY_FILE) else {
+        return Ok(None);
+    };
     let path = std::path::Path::new(&path);
     if !path.is_absolute() {
         return Err("must be an absolute path");
@@ -225,7 +251,9 @@ fn key_file() -> Result<Option<[u8; 32]>, &'static str> {
         return Err("lies inside the data directory, so every base backup would carry it");
     }
     let text = std::fs::read_to_string(resolved).map_err(|_| "can't be read")?;
-    parse_master(text.trim()).map(Some).ok_or("does not hold 64 hexadecimal digits")
+    parse_master(text.trim())
+        .map(Some)
+        .ok_or("does not hold 64 hexadecimal digits")
 }
 
 fn parse_master(text: &str) -> Option<[u8; 32]> {
@@ -243,7 +271,11 @@ fn parse_master(text: &str) -> Option<[u8; 32]> {
 pub fn key_source() -> Result<(&'static str, bool), Error> {
     tenant_keys(&crate::access::SYSTEM_TENANT)?;
     let at_hand = KEYS.with_borrow(|kept| kept.as_ref().is_some_and(|k| k.keys.current.is_some()));
-    let source = if settings::text(&settings::KEY_FILE).is_some() { "file" } else { "table" };
+    let source = if settings::text(&settings::KEY_FILE).is_some() {
+        "file"
+    } else {
+        "table"
+    };
     Ok((source, at_hand))
 }
 
@@ -255,7 +287,11 @@ pub fn ensure_keys() -> Result<Option<i32>, Error> {
     if keys.fingerprints.is_none() {
         replace_fingerprint_key(file)?;
     }
-    if keys.current.is_some() { Ok(None) } else { add_epoch(file).map(Some) }
+    if keys.current.is_some() {
+        Ok(None)
+    } else {
+        add_epoch(file).map(Some)
+    }
 }
 
 fn replace_fingerprint_key(file: Option<[u8; 32]>) -> Result<(), Error> {
@@ -269,7 +305,9 @@ fn add_epoch(file: Option<[u8; 32]>) -> Result<i32, Error> {
         "SELECT coalesce(max(epoch), 0) + 1 FROM activity.key_epochs",
         &[],
     )?
-    .ok_or(Error::Internal { place: "key_epochs" })?;
+    .ok_or(Error::Internal {
+        place: "key_epochs",
+    })?;
     insert_epoch(epoch, file)?;
     Ok(epoch)
 }
@@ -286,7 +324,10 @@ fn insert_epoch(epoch: i32, file: Option<[u8; 32]>) -> Result<(), Error> {
     )?;
     // A file's epochs are derived from its master; only the table's own need a stored secret.
     // The statement on the table also tells every session to read the keys again.
-    db::run("DELETE FROM activity.keys WHERE epoch = $1", &[db::int(epoch)])?;
+    db::run(
+        "DELETE FROM activity.keys WHERE epoch = $1",
+        &[db::int(epoch)],
+    )?;
     if file.is_none() {
         db::run(
             "INSERT INTO activity.keys (epoch, secret) VALUES ($1, $2)",
@@ -300,6 +341,9 @@ fn insert_epoch(epoch: i32, file: Option<[u8; 32]>) -> Result<(), Error> {
 /// usable for search until their secret is deleted.
 pub fn rotate() -> Result<i32, Error> {
     let file = key_file().map_err(|problem| Error::KeyFile { problem })?;
-    db::run("LOCK TABLE activity.key_epochs IN SHARE ROW EXCLUSIVE MODE", &[])?;
+    db::run(
+        "LOCK TABLE activity.key_epochs IN SHARE ROW EXCLUSIVE MODE",
+        &[],
+    )?;
     add_epoch(file)
 }

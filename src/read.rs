@@ -105,7 +105,8 @@ impl Query {
     /// Adds a condition; `$` in it stands for the place of its parameter.
     fn filter(&mut self, condition: &str, parameter: Parameter) {
         self.parameters.push(parameter);
-        self.conditions.push(condition.replace('$', &format!("${}", self.parameters.len())));
+        self.conditions
+            .push(condition.replace('$', &format!("${}", self.parameters.len())));
     }
 
     fn filter_text(&mut self, condition: &str, text: Option<&str>) {
@@ -119,7 +120,8 @@ impl Query {
         self.parameters.push(db::time(cursor.occurred_at));
         let at = self.parameters.len();
         self.parameters.push(db::uuid(&cursor.event_id));
-        self.conditions.push(format!("(occurred_at, event_id) < (${at}, ${})", at + 1));
+        self.conditions
+            .push(format!("(occurred_at, event_id) < (${at}, ${})", at + 1));
     }
 
     /// The page of one partition.
@@ -135,7 +137,10 @@ impl Query {
 
 /// One page of a tenant's log, newest occurrence first. A row's cursor gives what follows it.
 #[expect(clippy::too_many_arguments, reason = "named notation is the contract")]
-#[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
+#[expect(
+    clippy::type_complexity,
+    reason = "pgrx reads the columns from the type"
+)]
 #[pg_extern(stable, parallel_unsafe)]
 fn list(
     tenant_id: default!(Option<Uuid>, "NULL"),
@@ -192,20 +197,36 @@ fn list(
     filter_metadata(&mut query, metadata)?;
     let log_id = setup::log_id()?;
     if let Some(cursor) = given(cursor) {
-        query.after(ListCursor::decode(cursor, &log_id, &tenant_id).map_err(|_| {
-            Error::Invalid {
+        query.after(
+            ListCursor::decode(cursor, &log_id, &tenant_id).map_err(|_| Error::Invalid {
                 argument: "cursor",
                 problem: "it was not given out by this log for this tenant".into(),
                 hint: Some("Give the cursor of a row of an earlier page, unchanged."),
-            }
-        })?);
+            })?,
+        );
     }
     let rows = page(&query)?.into_iter().map(move |e| {
         let cursor = e.place().encode(&log_id, &tenant_id);
         (
-            e.event_id, e.tenant_id, e.recorded_at, e.occurred_at, e.action, e.action_version,
-            e.status, e.source, e.actor_type, e.actor_id, e.object_type, e.object_id,
-            e.request_id, e.ip_prefix, e.user_agent, e.db_role, e.metadata, e.changes, cursor,
+            e.event_id,
+            e.tenant_id,
+            e.recorded_at,
+            e.occurred_at,
+            e.action,
+            e.action_version,
+            e.status,
+            e.source,
+            e.actor_type,
+            e.actor_id,
+            e.object_type,
+            e.object_id,
+            e.request_id,
+            e.ip_prefix,
+            e.user_agent,
+            e.db_role,
+            e.metadata,
+            e.changes,
+            cursor,
         )
     });
     Ok(TableIterator::new(rows))
@@ -229,13 +250,18 @@ fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
 fn checked_page_size(page_size: Option<i32>) -> Result<usize, Error> {
     let size = page_size.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&size) {
-        return Err(Error::invalid("page_size", format!("it is between 1 and {MAX_PAGE}")));
+        return Err(Error::invalid(
+            "page_size",
+            format!("it is between 1 and {MAX_PAGE}"),
+        ));
     }
     Ok(size as usize)
 }
 
 fn filter_action(query: &mut Query, action: Option<&str>) -> Result<(), Error> {
-    let Some(action) = given(action) else { return Ok(()) };
+    let Some(action) = given(action) else {
+        return Ok(());
+    };
     let pattern = ActionPattern::parse(action).map_err(|problem| Error::Invalid {
         argument: "action",
         problem: problem.to_string().into(),
@@ -254,19 +280,27 @@ fn filter_action(query: &mut Query, action: Option<&str>) -> Result<(), Error> {
 }
 
 fn filter_status(query: &mut Query, status: Option<&str>) -> Result<(), Error> {
-    let Some(status) = given(status) else { return Ok(()) };
-    Status::parse(status)
-        .ok_or_else(|| Error::invalid("status", "it is one of success, failure, error and denied"))?;
+    let Some(status) = given(status) else {
+        return Ok(());
+    };
+    Status::parse(status).ok_or_else(|| {
+        Error::invalid("status", "it is one of success, failure, error and denied")
+    })?;
     query.filter("status = $", db::text(Some(status)));
     Ok(())
 }
 
 /// Addresses are found by their hashes under every key epoch that is still usable.
 fn filter_address(query: &mut Query, client_ip: Option<Address>) -> Result<(), Error> {
-    let Some(Address(ip)) = client_ip else { return Ok(()) };
+    let Some(Address(ip)) = client_ip else {
+        return Ok(());
+    };
     let hashes = privacy::address_hashes(&query.tenant_id, ip)?;
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
-    query.filter("ip_hash = ANY ($)", (pg_sys::BYTEAARRAYOID, hashes.into_datum()));
+    query.filter(
+        "ip_hash = ANY ($)",
+        (pg_sys::BYTEAARRAYOID, hashes.into_datum()),
+    );
     Ok(())
 }
 
@@ -285,7 +319,9 @@ fn filter_times(
 }
 
 fn filter_metadata(query: &mut Query, metadata: Option<JsonbArg<'_>>) -> Result<(), Error> {
-    let Some(document) = metadata.and_then(JsonbArg::document) else { return Ok(()) };
+    let Some(document) = metadata.and_then(JsonbArg::document) else {
+        return Ok(());
+    };
     let container = crate::record::metadata_object(Some(document))?;
     let is_empty = Jsonb::new(&container)
         .is_ok_and(|d| matches!(d.root(), Value::Object(object) if object.len() == 0));
@@ -313,7 +349,12 @@ fn page(query: &Query) -> Result<Vec<EventRow>, Error> {
             continue;
         }
         let sql = query.sql(&retention::name(partition)?);
-        rows.extend(db::query(Mode::Read, &sql, &query.parameters, EventRow::read)?);
+        rows.extend(db::query(
+            Mode::Read,
+            &sql,
+            &query.parameters,
+            EventRow::read,
+        )?);
         rows.sort_by_key(|row| {
             let place = row.place();
             std::cmp::Reverse((place.occurred_at, place.event_id))
@@ -326,12 +367,17 @@ fn page(query: &Query) -> Result<Vec<EventRow>, Error> {
 /// Whether nothing that occurred before `youngest` can still get into the page.
 fn is_settled(rows: &[EventRow], query: &Query, youngest: i64) -> bool {
     let is_full = rows.len() == query.page_size
-        && rows.last().is_some_and(|last| last.place().occurred_at >= youngest);
+        && rows
+            .last()
+            .is_some_and(|last| last.place().occurred_at >= youngest);
     is_full || query.since.is_some_and(|since| since >= youngest)
 }
 
 /// One event by its id; no row if there is none, or if it is another tenant's.
-#[expect(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
+#[expect(
+    clippy::type_complexity,
+    reason = "pgrx reads the columns from the type"
+)]
 #[pg_extern(stable, parallel_unsafe)]
 fn get(
     event_id: default!(Option<Uuid>, "NULL"),
@@ -361,12 +407,29 @@ fn get(
     >,
     ErrorReport,
 > {
-    let event_id = event_id.ok_or(Error::Missing { argument: "event_id" })?;
+    let event_id = event_id.ok_or(Error::Missing {
+        argument: "event_id",
+    })?;
     let found = find(event_id.as_bytes())?.into_iter().map(|e| {
         (
-            e.event_id, e.tenant_id, e.recorded_at, e.occurred_at, e.action, e.action_version,
-            e.status, e.source, e.actor_type, e.actor_id, e.object_type, e.object_id,
-            e.request_id, e.ip_prefix, e.user_agent, e.db_role, e.metadata, e.changes,
+            e.event_id,
+            e.tenant_id,
+            e.recorded_at,
+            e.occurred_at,
+            e.action,
+            e.action_version,
+            e.status,
+            e.source,
+            e.actor_type,
+            e.actor_id,
+            e.object_type,
+            e.object_id,
+            e.request_id,
+            e.ip_prefix,
+            e.user_agent,
+            e.db_role,
+            e.metadata,
+            e.changes,
         )
     });
     Ok(TableIterator::new(found))
@@ -376,12 +439,20 @@ fn get(
 /// few of its pages.
 fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
     let root = db::oid(Relation::Events)?;
-    let tenant = if access::reads_all_tenants() { None } else { Some(readable_tenant(None)?) };
-    let Some(recorded_at) = limits::recorded_at(event_id) else { return Ok(None) };
+    let tenant = if access::reads_all_tenants() {
+        None
+    } else {
+        Some(readable_tenant(None)?)
+    };
+    let Some(recorded_at) = limits::recorded_at(event_id) else {
+        return Ok(None);
+    };
     let recorded_at = recorded_at.saturating_sub(SERVER_EPOCH);
     // SAFETY: as in `page`.
     unsafe { pg_sys::LockRelationOid(root, pg_sys::AccessShareLock as i32) };
-    let Some(partition) = retention::partition_at(root, recorded_at)? else { return Ok(None) };
+    let Some(partition) = retention::partition_at(root, recorded_at)? else {
+        return Ok(None);
+    };
     let found = lookup(&partition, recorded_at, event_id)?;
     Ok(found.filter(|row| tenant.is_none_or(|tenant| tenant == *row.tenant_id.as_bytes())))
 }

@@ -49,7 +49,9 @@ pub fn check(name: &str, metadata: &[u8]) -> Result<Option<i32>, Error> {
     }
     match checked(name, metadata) {
         Ok(version) => Ok(Some(version)),
-        Err((error, version)) if mode == Registry::Warn && !matches!(error, Error::Invalid { .. }) => {
+        Err((error, version))
+            if mode == Registry::Warn && !matches!(error, Error::Invalid { .. }) =>
+        {
             error::warn(&error);
             Ok(version)
         }
@@ -81,18 +83,31 @@ fn checked(name: &str, metadata: &[u8]) -> Result<i32, (Error, Option<i32>)> {
     let action = find(name).map_err(|error| (error, None))?;
     let Some(action) = action else {
         check_name(name).map_err(|error| (error, None))?;
-        return Err((Error::UnknownAction { action: name.to_owned() }, None));
+        return Err((
+            Error::UnknownAction {
+                action: name.to_owned(),
+            },
+            None,
+        ));
     };
     let version = Some(action.version);
     if action.is_retired {
-        return Err((Error::RetiredAction { action: name.to_owned() }, version));
+        return Err((
+            Error::RetiredAction {
+                action: name.to_owned(),
+            },
+            version,
+        ));
     }
     match problems(&action, metadata) {
         None => Ok(action.version),
         Some(problems) => {
             let action_name = name.to_owned();
-            let mismatch =
-                Error::SchemaMismatch { action: action_name, version: action.version, problems };
+            let mismatch = Error::SchemaMismatch {
+                action: action_name,
+                version: action.version,
+                problems,
+            };
             Err((mismatch, version))
         }
     }
@@ -100,7 +115,11 @@ fn checked(name: &str, metadata: &[u8]) -> Result<i32, (Error, Option<i32>)> {
 
 fn problems(action: &Action, metadata: &[u8]) -> Option<Vec<Problem>> {
     let schema = action.schema.as_ref()?;
-    if schema.is_valid(metadata) { None } else { Some(schema.problems(metadata)) }
+    if schema.is_valid(metadata) {
+        None
+    } else {
+        Some(schema.problems(metadata))
+    }
 }
 
 /// The action by its name. What is kept is dropped as soon as any session changes the registry.
@@ -108,14 +127,23 @@ fn find(name: &str) -> Result<Option<Rc<Action>>, Error> {
     db::oid(Relation::Actions)?;
     let at = db::changes(Relation::Actions);
     let kept = ACTIONS.with_borrow(|kept| {
-        kept.as_ref().filter(|kept| kept.at == at)?.actions.get(name).map(Rc::clone)
+        kept.as_ref()
+            .filter(|kept| kept.at == at)?
+            .actions
+            .get(name)
+            .map(Rc::clone)
     });
     if kept.is_some() {
         return Ok(kept);
     }
-    let Some(action) = load(name)?.map(Rc::new) else { return Ok(None) };
+    let Some(action) = load(name)?.map(Rc::new) else {
+        return Ok(None);
+    };
     ACTIONS.with_borrow_mut(|kept| {
-        let fresh = || Kept { at, actions: HashMap::new() };
+        let fresh = || Kept {
+            at,
+            actions: HashMap::new(),
+        };
         let kept = kept.get_or_insert_with(fresh);
         if kept.at != at {
             *kept = fresh();
@@ -141,9 +169,15 @@ fn load(name: &str) -> Result<Option<Action>, Error> {
         },
     )?
     .pop();
-    let Some((version, is_retired, schema)) = row else { return Ok(None) };
+    let Some((version, is_retired, schema)) = row else {
+        return Ok(None);
+    };
     let schema = schema.map(|text| compile(&text)).transpose()?;
-    Ok(Some(Action { version, is_retired, schema }))
+    Ok(Some(Action {
+        version,
+        is_retired,
+        schema,
+    }))
 }
 
 fn compile(text: &str) -> Result<Schema, Error> {
@@ -201,7 +235,9 @@ fn register_action(
 
 /// A schema argument as a JSON value; JSON null means not given.
 fn schema_value(argument: JsonbArg<'_>) -> Result<Option<serde_json::Value>, Error> {
-    let document = argument.document().ok_or(Error::Internal { place: "metadata_schema" })?;
+    let document = argument.document().ok_or(Error::Internal {
+        place: "metadata_schema",
+    })?;
     let text = match document.root() {
         Value::Null => return Ok(None),
         // Some drivers send a document as a JSON string.
@@ -218,13 +254,19 @@ fn schema_value(argument: JsonbArg<'_>) -> Result<Option<serde_json::Value>, Err
 fn register_actions(
     actions: default!(Option<JsonbArg<'_>>, "NULL"),
 ) -> Result<TableIterator<'static, (name!(action, String), name!(version, i32))>, ErrorReport> {
-    let argument = actions.ok_or(Error::Missing { argument: "actions" })?;
-    let value = schema_value(argument)?.ok_or(Error::Missing { argument: "actions" })?;
+    let argument = actions.ok_or(Error::Missing {
+        argument: "actions",
+    })?;
+    let value = schema_value(argument)?.ok_or(Error::Missing {
+        argument: "actions",
+    })?;
     let serde_json::Value::Array(entries) = value else {
         return Err(Error::invalid("actions", "it is a JSON array of objects").into());
     };
-    let registrations =
-        entries.iter().map(registration).collect::<Result<Vec<Registration>, Error>>()?;
+    let registrations = entries
+        .iter()
+        .map(registration)
+        .collect::<Result<Vec<Registration>, Error>>()?;
     Ok(TableIterator::new(register(&registrations)?))
 }
 
@@ -233,14 +275,22 @@ fn registration(entry: &serde_json::Value) -> Result<Registration, Error> {
         return Err(Error::invalid("actions", "it is a JSON array of objects"));
     };
     const KEYS: [&str; 8] = [
-        "action", "description", "metadata_schema", "severity", "category", "object_type",
-        "controls", "keep",
+        "action",
+        "description",
+        "metadata_schema",
+        "severity",
+        "category",
+        "object_type",
+        "controls",
+        "keep",
     ];
     if object.keys().any(|key| !KEYS.contains(&key.as_str())) {
         return Err(Error::Invalid {
             argument: "actions",
             problem: "an object has a key that is no argument of register_action()".into(),
-            hint: Some("The keys are action, description, metadata_schema, severity, category, object_type, controls and keep."),
+            hint: Some(
+                "The keys are action, description, metadata_schema, severity, category, object_type, controls and keep.",
+            ),
         });
     }
     let text = |key: &'static str| match object.get(key) {
@@ -251,12 +301,21 @@ fn registration(entry: &serde_json::Value) -> Result<Registration, Error> {
     Ok(Registration {
         action: text("action")?.ok_or(Error::Missing { argument: "action" })?,
         description: text("description")?,
-        metadata_schema: object.get("metadata_schema").filter(|schema| !schema.is_null()).cloned(),
+        metadata_schema: object
+            .get("metadata_schema")
+            .filter(|schema| !schema.is_null())
+            .cloned(),
         severity: text("severity")?,
         category: text("category")?,
         object_type: text("object_type")?,
-        controls: object.get("controls").filter(|c| !c.is_null()).map(text_array).transpose()?,
-        keep: text("keep")?.map(|keep| value::parse_interval(&keep)).transpose()?,
+        controls: object
+            .get("controls")
+            .filter(|c| !c.is_null())
+            .map(text_array)
+            .transpose()?,
+        keep: text("keep")?
+            .map(|keep| value::parse_interval(&keep))
+            .transpose()?,
     })
 }
 
@@ -271,7 +330,10 @@ fn register(registrations: &[Registration]) -> Result<Vec<(String, i32)>, Error>
     for registration in registrations {
         check_registration(registration)?;
     }
-    db::run("LOCK TABLE activity.actions IN SHARE ROW EXCLUSIVE MODE", &[])?;
+    db::run(
+        "LOCK TABLE activity.actions IN SHARE ROW EXCLUSIVE MODE",
+        &[],
+    )?;
     let mut versions = Vec::with_capacity(registrations.len());
     let mut changed = Vec::new();
     for registration in registrations {
@@ -292,13 +354,19 @@ fn record_change(action: &str, changed: Vec<serde_json::Value>) -> Result<(), Er
     const LISTED: usize = 100;
     let count = changed.len();
     let listed: Vec<_> = changed.into_iter().take(LISTED).collect();
-    record::write_system_event(action, &serde_json::json!({"count": count, "actions": listed}))
+    record::write_system_event(
+        action,
+        &serde_json::json!({"count": count, "actions": listed}),
+    )
 }
 
 fn check_registration(registration: &Registration) -> Result<(), Error> {
     check_name(&registration.action)?;
     if is_reserved(&registration.action) {
-        return Err(Error::invalid("action", "the namespace activity is the log's own"));
+        return Err(Error::invalid(
+            "action",
+            "the namespace activity is the log's own",
+        ));
     }
     if let Some(severity) = &registration.severity
         && !taxonomy::SEVERITIES.contains(&severity.as_str())
@@ -308,28 +376,53 @@ fn check_registration(registration: &Registration) -> Result<(), Error> {
             format!("it is one of {}", taxonomy::SEVERITIES.join(", ")),
         ));
     }
-    registration.metadata_schema.as_ref().map_or(Ok(()), |schema| compile_value(schema).map(|_| ()))
+    registration
+        .metadata_schema
+        .as_ref()
+        .map_or(Ok(()), |schema| compile_value(schema).map(|_| ()))
 }
 
 /// Writes one registration; its version, and whether anything changed.
 fn upsert(registration: &Registration) -> Result<(i32, bool), Error> {
-    let schema = registration.metadata_schema.as_ref().map(value::container).transpose()?;
+    let schema = registration
+        .metadata_schema
+        .as_ref()
+        .map(value::container)
+        .transpose()?;
     let text = |value: &Option<String>| db::text(given(value.as_deref()));
     let parameters = [
         db::text(Some(&registration.action)),
         text(&registration.description),
-        schema.as_deref().map_or((pg_sys::JSONBOID, None), db::jsonb),
+        schema
+            .as_deref()
+            .map_or((pg_sys::JSONBOID, None), db::jsonb),
         text(&registration.severity),
         text(&registration.category),
         text(&registration.object_type),
-        (pg_sys::TEXTARRAYOID, registration.controls.clone().and_then(IntoDatum::into_datum)),
-        (pg_sys::INTERVALOID, registration.keep.and_then(IntoDatum::into_datum)),
-        db::text(Some(&db::role_name(crate::access::Roles::current().session))),
+        (
+            pg_sys::TEXTARRAYOID,
+            registration
+                .controls
+                .clone()
+                .and_then(IntoDatum::into_datum),
+        ),
+        (
+            pg_sys::INTERVALOID,
+            registration.keep.and_then(IntoDatum::into_datum),
+        ),
+        db::text(Some(&db::role_name(
+            crate::access::Roles::current().session,
+        ))),
     ];
     let rows = db::query(Mode::Write, UPSERT, &parameters, |row| {
-        Ok((row.must::<i32>(1, "actions")?, row.must::<bool>(2, "actions")?))
+        Ok((
+            row.must::<i32>(1, "actions")?,
+            row.must::<bool>(2, "actions")?,
+        ))
     })?;
-    rows.first().copied().ok_or(Error::Internal { place: "actions" })
+    rows.first()
+        .copied()
+        .ok_or(Error::Internal { place: "actions" })
 }
 
 const UPSERT: &str = include_str!("../sql/query/register_action.sql");
@@ -340,14 +433,20 @@ fn retire_action(action: default!(Option<&str>, "NULL")) -> Result<bool, ErrorRe
     let action = given(action).ok_or(Error::Missing { argument: "action" })?;
     check_name(action)?;
     if find(action)?.is_none() {
-        return Err(Error::UnknownAction { action: action.to_owned() }.into());
+        return Err(Error::UnknownAction {
+            action: action.to_owned(),
+        }
+        .into());
     }
     let retired = db::run(
         "UPDATE activity.actions SET retired_at = now() WHERE action = $1 AND retired_at IS NULL",
         &[db::text(Some(action))],
     )? > 0;
     if retired {
-        record_change("activity.registry.retired", vec![serde_json::json!({"action": action})])?;
+        record_change(
+            "activity.registry.retired",
+            vec![serde_json::json!({"action": action})],
+        )?;
     }
     Ok(retired)
 }
@@ -360,11 +459,17 @@ fn install_taxonomy(name: default!(Option<&str>, "'saas'")) -> Result<i32, Error
     db::oid(Relation::Actions)?;
     let name = given(name).unwrap_or("saas");
     let taxonomy = taxonomy::load(name).ok_or_else(|| {
-        Error::invalid("name", format!("the taxonomies are {}", taxonomy::names().join(" and ")))
+        Error::invalid(
+            "name",
+            format!("the taxonomies are {}", taxonomy::names().join(" and ")),
+        )
     })?;
-    let known = db::query(Mode::ReadLatest, "SELECT action FROM activity.actions", &[], |row| {
-        row.must::<String>(1, "actions")
-    })?;
+    let known = db::query(
+        Mode::ReadLatest,
+        "SELECT action FROM activity.actions",
+        &[],
+        |row| row.must::<String>(1, "actions"),
+    )?;
     let registrations: Vec<Registration> = taxonomy
         .actions
         .into_iter()
@@ -397,7 +502,11 @@ fn check_event(
 ) -> Result<
     TableIterator<
         'static,
-        (name!(pointer, String), name!(keyword, String), name!(message, String)),
+        (
+            name!(pointer, String),
+            name!(keyword, String),
+            name!(message, String),
+        ),
     >,
     ErrorReport,
 > {
@@ -406,9 +515,10 @@ fn check_event(
     let metadata = record::metadata_object(metadata.and_then(JsonbArg::document))?;
     let rows = match checked(name, &metadata) {
         Ok(_) => Vec::new(),
-        Err((Error::SchemaMismatch { problems, .. }, _)) => {
-            problems.into_iter().map(|p| (p.pointer, p.keyword, p.message)).collect()
-        }
+        Err((Error::SchemaMismatch { problems, .. }, _)) => problems
+            .into_iter()
+            .map(|p| (p.pointer, p.keyword, p.message))
+            .collect(),
         Err((error, _)) => vec![(String::new(), "action".to_owned(), error.report().message)],
     };
     Ok(TableIterator::new(rows))
@@ -428,10 +538,13 @@ fn helper_sql(action: default!(Option<&str>, "NULL")) -> Result<String, ErrorRep
         |row| Ok((row.get::<String>(1), row.get::<String>(2))),
     )?
     .pop();
-    let (description, schema) =
-        row.ok_or_else(|| Error::UnknownAction { action: name.to_owned() })?;
+    let (description, schema) = row.ok_or_else(|| Error::UnknownAction {
+        action: name.to_owned(),
+    })?;
     let schema = match schema {
-        Some(text) => serde_json::from_str(&text).map_err(|_| Error::Internal { place: "schema" })?,
+        Some(text) => {
+            serde_json::from_str(&text).map_err(|_| Error::Internal { place: "schema" })?
+        }
         None => serde_json::json!({}),
     };
     Ok(wrapper_sql(name, description.as_deref(), &schema)

@@ -37,7 +37,10 @@ thread_local! {
 pub fn partition_at(root: pg_sys::Oid, recorded_at: i64) -> Result<Option<Partition>, Error> {
     let all = partitions(root)?;
     let after = all.partition_point(|partition| partition.upper <= recorded_at);
-    Ok(all.get(after).copied().filter(|partition| partition.holds(recorded_at)))
+    Ok(all
+        .get(after)
+        .copied()
+        .filter(|partition| partition.holds(recorded_at)))
 }
 
 /// Every attached partition, oldest first. The caller holds a lock on `root`. One that is on its
@@ -45,7 +48,9 @@ pub fn partition_at(root: pg_sys::Oid, recorded_at: i64) -> Result<Option<Partit
 pub fn partitions(root: pg_sys::Oid) -> Result<Rc<[Partition]>, Error> {
     let at = db::changes(Relation::Events);
     let kept = PARTITIONS.with_borrow(|kept| {
-        kept.as_ref().filter(|(seen, _)| *seen == at).map(|(_, all)| Rc::clone(all))
+        kept.as_ref()
+            .filter(|(seen, _)| *seen == at)
+            .map(|(_, all)| Rc::clone(all))
     });
     if let Some(all) = kept {
         return Ok(all);
@@ -73,7 +78,11 @@ unsafe fn read_partitions(root: pg_sys::Oid) -> Vec<Partition> {
                 if index >= 0 {
                     all.push(Partition {
                         relation: *(*descriptor).oids.add(index as usize),
-                        lower: if upper == 0 { i64::MIN } else { bound(bounds, upper - 1) },
+                        lower: if upper == 0 {
+                            i64::MIN
+                        } else {
+                            bound(bounds, upper - 1)
+                        },
                         upper: bound(bounds, upper),
                     });
                 }
@@ -125,7 +134,9 @@ fn make(name: &str, bounds: &Bounds) -> Result<(), Error> {
              CONSTRAINT bounds CHECK (recorded_at >= {from} AND recorded_at < {to}))"
         ),
         format!("ALTER TABLE activity.{name} ENABLE ROW LEVEL SECURITY"),
-        format!("ALTER TABLE activity.events ATTACH PARTITION activity.{name} FOR VALUES FROM ({from}) TO ({to})"),
+        format!(
+            "ALTER TABLE activity.events ATTACH PARTITION activity.{name} FOR VALUES FROM ({from}) TO ({to})"
+        ),
         // The constraint has spared ATTACH a scan; from now on the bounds say the same.
         format!("ALTER TABLE activity.{name} DROP CONSTRAINT bounds"),
     ];
@@ -136,11 +147,15 @@ fn make(name: &str, bounds: &Bounds) -> Result<(), Error> {
 }
 
 fn literal(at: DateTime<Utc>) -> String {
-    at.format("'%Y-%m-%d %H:%M:%S%.6f+00'::timestamptz").to_string()
+    at.format("'%Y-%m-%d %H:%M:%S%.6f+00'::timestamptz")
+        .to_string()
 }
 
 fn bounds_of(partition: &Partition) -> Option<Bounds> {
-    Some(Bounds { lower: to_utc(partition.lower)?, upper: to_utc(partition.upper)? })
+    Some(Bounds {
+        lower: to_utc(partition.lower)?,
+        upper: to_utc(partition.upper)?,
+    })
 }
 
 fn to_utc(server_micros: i64) -> Option<DateTime<Utc>> {

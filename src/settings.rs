@@ -79,7 +79,10 @@ pub fn redaction_changes() -> u64 {
 
 /// The text of a setting; `None` if it is unset or empty.
 pub fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
-    setting.get().and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+    setting
+        .get()
+        .and_then(|value| value.into_string().ok())
+        .filter(|value| !value.is_empty())
 }
 
 /// Defines every setting. The master key's file can only be named where the server starts, and
@@ -92,13 +95,48 @@ pub fn define() {
 }
 
 fn define_context() {
-    let checked: [(_, _, &'static GucSetting<Option<CString>>, pg_sys::GucStringCheckHook); 6] = [
-        (c"activity.tenant_id", c"Tenant of the current request (a UUID).", &TENANT_ID, Some(check_tenant_id)),
-        (c"activity.actor_id", c"Who acts in the current request.", &ACTOR_ID, None),
-        (c"activity.actor_type", c"Kind of the actor: user, service, system.", &ACTOR_TYPE, None),
-        (c"activity.client_ip", c"Address of the client of the current request.", &CLIENT_IP, Some(check_client_ip)),
-        (c"activity.user_agent", c"User agent of the current request.", &USER_AGENT, None),
-        (c"activity.request_id", c"Identifier of the current request, as in the application's own logs.", &REQUEST_ID, None),
+    let checked: [(
+        _,
+        _,
+        &'static GucSetting<Option<CString>>,
+        pg_sys::GucStringCheckHook,
+    ); 6] = [
+        (
+            c"activity.tenant_id",
+            c"Tenant of the current request (a UUID).",
+            &TENANT_ID,
+            Some(check_tenant_id),
+        ),
+        (
+            c"activity.actor_id",
+            c"Who acts in the current request.",
+            &ACTOR_ID,
+            None,
+        ),
+        (
+            c"activity.actor_type",
+            c"Kind of the actor: user, service, system.",
+            &ACTOR_TYPE,
+            None,
+        ),
+        (
+            c"activity.client_ip",
+            c"Address of the client of the current request.",
+            &CLIENT_IP,
+            Some(check_client_ip),
+        ),
+        (
+            c"activity.user_agent",
+            c"User agent of the current request.",
+            &USER_AGENT,
+            None,
+        ),
+        (
+            c"activity.request_id",
+            c"Identifier of the current request, as in the application's own logs.",
+            &REQUEST_ID,
+            None,
+        ),
     ];
     for (name, description, setting, check) in checked {
         // SAFETY: the hooks are guarded and touch only their arguments and an atomic.
@@ -223,7 +261,13 @@ unsafe extern "C-unwind" fn check_client_ip(
 ) -> bool {
     let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
     // SAFETY: the server passes a pointer to its own NUL-terminated string, or to NULL.
-    unsafe { accept(value, is_address, c"activity.client_ip must be an IP address") }
+    unsafe {
+        accept(
+            value,
+            is_address,
+            c"activity.client_ip must be an IP address",
+        )
+    }
 }
 
 /// Whether a text is unset, empty or accepted; the message of a refusal does not repeat the value,

@@ -88,7 +88,9 @@ fn first_setup(interval: Option<Interval>, premake: Option<i32>) -> Result<Strin
         "activity.log.set_up",
         &serde_json::json!({"schema_version": SCHEMA_VERSION, "partitions": partitions}),
     )?;
-    Ok(format!("activity_log is set up with {partitions} partitions"))
+    Ok(format!(
+        "activity_log is set up with {partitions} partitions"
+    ))
 }
 
 fn repeat_setup(
@@ -103,7 +105,10 @@ fn repeat_setup(
         db::run(
             "UPDATE activity.log SET partition_interval = coalesce($1, partition_interval), \
              premake = coalesce($2, premake)",
-            &[interval_parameter(interval), premake.map_or((pg_sys::INT4OID, None), db::int)],
+            &[
+                interval_parameter(interval),
+                premake.map_or((pg_sys::INT4OID, None), db::int),
+            ],
         )?;
     }
     privacy::ensure_keys()?;
@@ -186,7 +191,10 @@ fn checked_premake(premake: i32) -> Result<i32, Error> {
     if (1..=MAX_PREMAKE).contains(&premake) {
         Ok(premake)
     } else {
-        Err(Error::invalid("premake", format!("it is between 1 and {MAX_PREMAKE}")))
+        Err(Error::invalid(
+            "premake",
+            format!("it is between 1 and {MAX_PREMAKE}"),
+        ))
     }
 }
 
@@ -201,12 +209,19 @@ fn period_of(interval: Interval) -> Result<Period, Error> {
 }
 
 fn interval_parameter(interval: Option<Interval>) -> db::Parameter {
-    (pg_sys::INTERVALOID, interval.and_then(pgrx::IntoDatum::into_datum))
+    (
+        pg_sys::INTERVALOID,
+        interval.and_then(pgrx::IntoDatum::into_datum),
+    )
 }
 
 /// A second session waits here and then finds the work done.
 fn lock() -> Result<(), Error> {
-    db::run("SELECT pg_advisory_xact_lock($1)", &[db::bigint(SETUP_LOCK)]).map(|_| ())
+    db::run(
+        "SELECT pg_advisory_xact_lock($1)",
+        &[db::bigint(SETUP_LOCK)],
+    )
+    .map(|_| ())
 }
 
 /// Runs the scripts without the notices about what is there already.

@@ -5,8 +5,8 @@
 
 #![allow(unsafe_code)]
 
-use activity_log_core::jsonb::Jsonb;
 use crate::error::Error;
+use activity_log_core::jsonb::Jsonb;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -158,9 +158,9 @@ impl FromDatum for Address {
             pgrx::varlena_to_byte_slice(packed)
         };
         match bytes {
-            [FAMILY_V4, _, address @ ..] => {
-                Some(Self(Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).into()))
-            }
+            [FAMILY_V4, _, address @ ..] => Some(Self(
+                Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).into(),
+            )),
             [FAMILY_V6, _, address @ ..] => {
                 let v6 = Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?);
                 Some(Self(v6.to_canonical()))
@@ -232,7 +232,13 @@ pub fn parse_jsonb(text: &str) -> Option<Vec<u8>> {
         // SAFETY: the result is a jsonb.
         unsafe { JsonbOut::from_polymorphic_datum(datum, false, pg_sys::JSONBOID) }.map(|j| j.0)
     })
-    .catch_others(|caught| if is_data_exception(&caught) { None } else { caught.rethrow() })
+    .catch_others(|caught| {
+        if is_data_exception(&caught) {
+            None
+        } else {
+            caught.rethrow()
+        }
+    })
     .execute()
 }
 
@@ -253,7 +259,13 @@ pub fn parse_time(text: &str) -> Option<i64> {
         }?;
         Some(datum.value() as i64)
     })
-    .catch_others(|caught| if is_data_exception(&caught) { None } else { caught.rethrow() })
+    .catch_others(|caught| {
+        if is_data_exception(&caught) {
+            None
+        } else {
+            caught.rethrow()
+        }
+    })
     .execute()
 }
 
@@ -294,7 +306,13 @@ pub fn parse_interval(text: &str) -> Result<pgrx::datum::Interval, Error> {
             )
         }
     })
-    .catch_others(|caught| if is_data_exception(&caught) { None } else { caught.rethrow() })
+    .catch_others(|caught| {
+        if is_data_exception(&caught) {
+            None
+        } else {
+            caught.rethrow()
+        }
+    })
     .execute()
     .ok_or_else(invalid)
 }

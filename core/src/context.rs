@@ -49,9 +49,16 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
-        let (offset, width) = if address.is_ipv4() { (MAPPED_LENGTH, 32) } else { (0, 128) };
+        let (offset, width) = if address.is_ipv4() {
+            (MAPPED_LENGTH, 32)
+        } else {
+            (0, 128)
+        };
         let length = length.map_or(Ok(width), |length| parse_length(length, width))? + offset;
-        Ok(Self { bits: leading_bits(mapped(address), length), length })
+        Ok(Self {
+            bits: leading_bits(mapped(address), length),
+            length,
+        })
     }
 
     /// Whether the network holds `address`; an IPv6 network shorter than /96 holds no IPv4.
@@ -125,16 +132,26 @@ pub fn client_ip(
 
 /// The entries of a forwarding header that are not empty, from right to left.
 fn hops(header: &str) -> impl Iterator<Item = &str> {
-    header.rsplit(',').map(str::trim).filter(|entry| !entry.is_empty())
+    header
+        .rsplit(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
 }
 
 /// The address of one entry, without port, zone, brackets, quotes and other parameters.
 fn parse_hop(entry: &str) -> Option<IpAddr> {
     let entry = forwarded_parameter(entry).unwrap_or(entry).trim();
-    let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
+    let entry = entry
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(entry);
     let (host, _zone) = entry.split_once('%').unwrap_or((entry, ""));
-    let bracketed = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let address = host.parse().or_else(|_| entry.parse().map(|socket: SocketAddr| socket.ip()));
+    let bracketed = entry
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address = host
+        .parse()
+        .or_else(|_| entry.parse().map(|socket: SocketAddr| socket.ip()));
     let address = match bracketed {
         Some(inside) => IpAddr::V6(inside.split('%').next()?.parse::<Ipv6Addr>().ok()?),
         None => address.ok()?,

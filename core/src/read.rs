@@ -36,11 +36,7 @@ impl ListCursor {
     ///
     /// # Errors
     /// [`BadCursor`] if it is damaged, or belongs to another log or tenant.
-    pub fn decode(
-        text: &str,
-        log_id: &[u8; 16],
-        tenant_id: &[u8; 16],
-    ) -> Result<Self, BadCursor> {
+    pub fn decode(text: &str, log_id: &[u8; 16], tenant_id: &[u8; 16]) -> Result<Self, BadCursor> {
         let bytes = from_base64url(text).ok_or(BadCursor)?;
         let (body, found) = bytes.split_at_checked(BODY).ok_or(BadCursor)?;
         if body[0] != VERSION || found != check(body, log_id, tenant_id) {
@@ -90,7 +86,10 @@ mod tests {
     const TENANT: [u8; 16] = [2; 16];
 
     fn cursor() -> ListCursor {
-        ListCursor { occurred_at: -5, event_id: [7; 16] }
+        ListCursor {
+            occurred_at: -5,
+            event_id: [7; 16],
+        }
     }
 
     #[test]
@@ -104,7 +103,10 @@ mod tests {
     fn a_cursor_is_short_and_safe_in_a_url() {
         let text = cursor().encode(&LOG, &TENANT);
         assert_eq!(text.len(), 44);
-        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert!(
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        );
     }
 
     proptest! {

@@ -1,5 +1,10 @@
 //! What an event is made of: its identity, its time, its limits.
 
+use std::fmt;
+
+use crate::jsonb::{Jsonb, Value};
+use crate::registry::schema::{MAX_DOCUMENT_DEPTH, MAX_NUMBER_DIGITS};
+
 /// Longest action name, in bytes.
 pub const MAX_ACTION: usize = 100;
 /// Longest kind of actor or object, in bytes.
@@ -117,6 +122,70 @@ pub fn recorded_at(event_id: &[u8; 16]) -> Option<i64> {
     Some(i64::from_be_bytes(millis) * 1_000 + micros)
 }
 
+/// Why a document can't be the metadata of an event, whatever its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentProblem {
+    /// It is no object.
+    NotAnObject,
+    /// Its containers are nested too deeply.
+    TooDeep,
+    /// A number in it is written with too many digits.
+    LongNumber,
+}
+
+impl fmt::Display for DocumentProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnObject => formatter.write_str("it is a JSON object"),
+            Self::TooDeep => {
+                write!(
+                    formatter,
+                    "it is nested more than {MAX_DOCUMENT_DEPTH} levels deep"
+                )
+            }
+            Self::LongNumber => {
+                write!(
+                    formatter,
+                    "a number in it has more than {MAX_NUMBER_DIGITS} digits"
+                )
+            }
+        }
+    }
+}
+
+/// Whether a document can be metadata: an object that is cheap to check, however it is written.
+///
+/// # Errors
+/// The first problem found.
+pub fn check_document(document: Jsonb<'_>) -> Result<(), DocumentProblem> {
+    match document.root() {
+        root @ Value::Object(_) => check_part(root, MAX_DOCUMENT_DEPTH),
+        _ => Err(DocumentProblem::NotAnObject),
+    }
+}
+
+fn check_part(part: Value<'_>, levels: usize) -> Result<(), DocumentProblem> {
+    let inner = || levels.checked_sub(1).ok_or(DocumentProblem::TooDeep);
+    match part {
+        Value::Number(number) if number.written_digits() > MAX_NUMBER_DIGITS => {
+            Err(DocumentProblem::LongNumber)
+        }
+        Value::Array(array) => {
+            let inner = inner()?;
+            array
+                .iter()
+                .try_for_each(|element| check_part(element, inner))
+        }
+        Value::Object(object) => {
+            let inner = inner()?;
+            object
+                .iter()
+                .try_for_each(|(_, member)| check_part(member, inner))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The longest beginning of `text` that has at most `limit` bytes.
 #[must_use]
 pub fn cut(text: &str, limit: usize) -> &str {
@@ -156,6 +225,40 @@ mod tests {
         assert_eq!(clock.tick(500), 1_001);
         assert_eq!(clock.tick(500), 1_002);
         assert_eq!(clock.tick(2_000), 2_000);
+    }
+
+    fn checked(json: &str) -> Result<(), DocumentProblem> {
+        let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        let container = crate::jsonb::from_json(&value).expect("a container");
+        check_document(Jsonb::new(&container).expect("a document"))
+    }
+
+    #[test]
+    fn metadata_is_an_object() {
+        assert_eq!(checked("{}"), Ok(()));
+        assert_eq!(checked("[]"), Err(DocumentProblem::NotAnObject));
+        assert_eq!(checked("3"), Err(DocumentProblem::NotAnObject));
+    }
+
+    #[test]
+    fn metadata_is_at_most_64_levels_deep() {
+        let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        assert_eq!(checked(&nested(64)), Ok(()));
+        assert_eq!(checked(&nested(65)), Err(DocumentProblem::TooDeep));
+    }
+
+    #[test]
+    fn a_number_that_is_short_to_send_and_long_to_write_is_refused() {
+        let mut builder = crate::jsonb::Builder::new();
+        builder.begin_object();
+        builder.key("n");
+        let number = crate::jsonb::OwnedNumeric::from_decimal("1e5000").expect("a number");
+        builder.number(number.as_numeric());
+        builder.end();
+        let container = builder.finish().expect("a container");
+        let document = Jsonb::new(&container).expect("a document");
+        assert_eq!(check_document(document), Err(DocumentProblem::LongNumber));
+        assert_eq!(checked("{\"n\": 1e300}"), Ok(()));
     }
 
     #[test]

@@ -62,7 +62,10 @@ fn address_hashes_have_their_known_answers() {
 #[test]
 fn mapped_address_hashes_like_the_address_it_maps() {
     let key = address_key();
-    assert_eq!(key.hash(address("1.2.3.4")), key.hash(address("::ffff:1.2.3.4")));
+    assert_eq!(
+        key.hash(address("1.2.3.4")),
+        key.hash(address("::ffff:1.2.3.4"))
+    );
 }
 
 #[test]
@@ -71,21 +74,36 @@ fn tenants_and_epochs_do_not_share_hashes() {
     let host = address("1.2.3.4");
     let hash = AddressKey::derive(&secret, &TENANT, 7).hash(host);
     assert_ne!(hash, AddressKey::derive(&secret, &[0; 16], 7).hash(host));
-    assert_ne!(hash[4..], AddressKey::derive(&secret, &TENANT, 8).hash(host)[4..]);
+    assert_ne!(
+        hash[4..],
+        AddressKey::derive(&secret, &TENANT, 8).hash(host)[4..]
+    );
 }
 
 #[test]
 fn debug_output_shows_no_key() {
     let fingerprints = FingerprintKey::derive(&master(), &TENANT);
     assert_eq!(format!("{fingerprints:?}"), "FingerprintKey { .. }");
-    assert_eq!(format!("{:?}", address_key()), "AddressKey { epoch: 7, .. }");
+    assert_eq!(
+        format!("{:?}", address_key()),
+        "AddressKey { epoch: 7, .. }"
+    );
 }
 
 #[test]
 fn network_prefix_cuts_at_24_and_48_bits() {
-    assert_eq!(network_prefix(address("10.8.8.77")), (address("10.8.8.0"), 24));
-    assert_eq!(network_prefix(address("::ffff:10.8.8.77")), (address("10.8.8.0"), 24));
-    assert_eq!(network_prefix(address("2001:db8:1:2::9")), (address("2001:db8:1::"), 48));
+    assert_eq!(
+        network_prefix(address("10.8.8.77")),
+        (address("10.8.8.0"), 24)
+    );
+    assert_eq!(
+        network_prefix(address("::ffff:10.8.8.77")),
+        (address("10.8.8.0"), 24)
+    );
+    assert_eq!(
+        network_prefix(address("2001:db8:1:2::9")),
+        (address("2001:db8:1::"), 48)
+    );
 }
 
 proptest! {

@@ -6,9 +6,9 @@ use crate::db::{self, Failure};
 use crate::error::{self, Error};
 use crate::settings::{self, OnError};
 use crate::value::{Address, JsonbArg};
+use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::Uuid;
 
 /// Records one event and returns its id; NULL where `activity.on_error` is `warn` and it was lost.
 #[expect(clippy::too_many_arguments, reason = "named notation is the contract")]
@@ -85,13 +85,23 @@ pub(super) fn tolerate<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<Opt
 fn report_loss(failure: Failure) {
     match failure {
         Failure::Refused(error) => {
-            error::log(format!("activity_log: event lost: {}", error.report().message));
+            error::log(format!(
+                "activity_log: event lost: {}",
+                error.report().message
+            ));
             error::warn(&error);
         }
         Failure::Raised { code } => {
-            let message = format!("activity_log: event lost: SQLSTATE {}", error::sqlstate(code));
+            let message = format!(
+                "activity_log: event lost: SQLSTATE {}",
+                error::sqlstate(code)
+            );
             error::log(message.clone());
-            error::warning(code, message, "activity.on_error is warn, so the statement goes on.");
+            error::warning(
+                code,
+                message,
+                "activity.on_error is warn, so the statement goes on.",
+            );
         }
     }
 }

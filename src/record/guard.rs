@@ -10,7 +10,13 @@ use pgrx::{pg_guard, pg_sys};
 unsafe fn append_only(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: `trigger_relation` checks that the server calls this as a trigger.
     let relation = unsafe { db::trigger_relation(fcinfo) };
-    error::raise(Error::AppendOnly { relation: db::relation_name(relation).unwrap_or_default() })
+    error::raise(Error::AppendOnly {
+        relation: db::relation_name(relation).unwrap_or_default(),
+    })
 }
 
-c_function!(activity_append_only, pg_finfo_activity_append_only, append_only);
+c_function!(
+    activity_append_only,
+    pg_finfo_activity_append_only,
+    append_only
+);

@@ -50,5 +50,9 @@ fn claim_one(tenant: &[u8; 16], key: &str, own: &Stamp) -> Result<Option<[u8; 16
         "SELECT event_id FROM activity.idempotency_keys WHERE tenant_id = $1 AND idempotency_key = $2",
         &[db::uuid(tenant), db::text(Some(key))],
     )?;
-    earlier.map(|id| Some(*id.as_bytes())).ok_or(Error::Internal { place: "idempotency_keys" })
+    earlier
+        .map(|id| Some(*id.as_bytes()))
+        .ok_or(Error::Internal {
+            place: "idempotency_keys",
+        })
 }

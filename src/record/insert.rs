@@ -70,7 +70,11 @@ pub fn insert(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
     // the transaction, and taking it reads the latest notices of change.
     unsafe { pg_sys::LockRelationOid(root, pg_sys::RowExclusiveLock as i32) };
     let role = role_name();
-    let common = Common { xact: transaction_id(), incarnation: incarnation()?, role: &role };
+    let common = Common {
+        xact: transaction_id(),
+        incarnation: incarnation()?,
+        role: &role,
+    };
     let mut rest = events;
     while let Some(((first, _), _)) = rest.split_first() {
         let partition =
@@ -100,12 +104,18 @@ fn insert_batch(
     batch: &[(Stamp, Event<'_>)],
     common: &Common<'_>,
 ) -> Result<(), Error> {
-    let tuples: Vec<Tuple> =
-        batch.iter().map(|(stamp, event)| tuple(stamp, event, common)).collect();
+    let tuples: Vec<Tuple> = batch
+        .iter()
+        .map(|(stamp, event)| tuple(stamp, event, common))
+        .collect();
     // SAFETY: the root is locked, so the partition can't go away; the tuples have the layout that
     // `insert_directly` checks.
     let done = unsafe { insert_directly(root, partition.relation, &tuples) };
-    if done { Ok(()) } else { tuples.iter().try_for_each(insert_by_statement) }
+    if done {
+        Ok(())
+    } else {
+        tuples.iter().try_for_each(insert_by_statement)
+    }
 }
 
 fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
@@ -116,7 +126,9 @@ fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
     let address = event.address;
     [
         Some(pg_sys::Datum::from(stamp.recorded_at)),
-        Some(pg_sys::Datum::from(event.occurred_at.unwrap_or(stamp.recorded_at))),
+        Some(pg_sys::Datum::from(
+            event.occurred_at.unwrap_or(stamp.recorded_at),
+        )),
         Some(pg_sys::Datum::from(common.xact)),
         Some(pg_sys::Datum::from(common.incarnation)),
         event.action_version.map(pg_sys::Datum::from),
@@ -130,7 +142,9 @@ fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
         optional(&event.object_type),
         optional(&event.object_id),
         optional(&event.request_id),
-        address.and_then(|token| token.hash).map(|hash| value::varlena(&hash)),
+        address
+            .and_then(|token| token.hash)
+            .map(|hash| value::varlena(&hash)),
         address.map(|token| value::network(token.prefix.0, token.prefix.1)),
         optional(&event.user_agent),
         text(common.role),
@@ -170,17 +184,15 @@ unsafe fn insert_directly(root: pg_sys::Oid, partition: pg_sys::Oid, tuples: &[T
 
 /// # Safety
 /// The relation is open and plain; `state` is a fresh executor state whose context is current.
-unsafe fn write_tuples(
-    relation: pg_sys::Relation,
-    state: *mut pg_sys::EState,
-    tuples: &[Tuple],
-) {
+unsafe fn write_tuples(relation: pg_sys::Relation, state: *mut pg_sys::EState, tuples: &[Tuple]) {
     // SAFETY: promised by the caller; every slot has one value per column of the relation.
     unsafe {
         let target = result_relation(relation, state);
         pg_sys::ExecOpenIndices(target, false);
-        let mut slots: Vec<*mut pg_sys::TupleTableSlot> =
-            tuples.iter().map(|tuple| filled_slot(relation, state, tuple)).collect();
+        let mut slots: Vec<*mut pg_sys::TupleTableSlot> = tuples
+            .iter()
+            .map(|tuple| filled_slot(relation, state, tuple))
+            .collect();
         let command = pg_sys::GetCurrentCommandId(true);
         if let [slot] = slots[..] {
             pg_sys::table_tuple_insert(relation, slot, command, 0, std::ptr::null_mut());
@@ -212,8 +224,8 @@ unsafe fn result_relation(
 ) -> *mut pg_sys::ResultRelInfo {
     // SAFETY: both nodes are zeroed and tagged as the server's makeNode() does.
     unsafe {
-        let entry = pg_sys::palloc0(size_of::<pg_sys::RangeTblEntry>())
-            .cast::<pg_sys::RangeTblEntry>();
+        let entry =
+            pg_sys::palloc0(size_of::<pg_sys::RangeTblEntry>()).cast::<pg_sys::RangeTblEntry>();
         (*entry).type_ = pg_sys::NodeTag::T_RangeTblEntry;
         (*entry).rtekind = pg_sys::RTEKind::RTE_RELATION;
         (*entry).relid = (*relation).rd_id;
@@ -397,8 +409,11 @@ fn insert_by_statement(tuple: &Tuple) -> Result<(), Error> {
         names.join(", "),
         places.join(", ")
     );
-    let parameters: Vec<Parameter> =
-        COLUMNS.iter().zip(tuple).map(|((_, oid), value)| (*oid, *value)).collect();
+    let parameters: Vec<Parameter> = COLUMNS
+        .iter()
+        .zip(tuple)
+        .map(|((_, oid), value)| (*oid, *value))
+        .collect();
     db::run(&sql, &parameters).map(|_| ())
 }
 
@@ -428,7 +443,11 @@ fn role_name() -> Rc<str> {
             name = format!("{name}/{}", db::role_name(roles.outer));
         }
         let name: Rc<str> = name.into();
-        ROLE_NAME.set(Some(RoleName { roles, at, name: Rc::clone(&name) }));
+        ROLE_NAME.set(Some(RoleName {
+            roles,
+            at,
+            name: Rc::clone(&name),
+        }));
         name
     })
 }

@@ -7,9 +7,9 @@ use crate::error::Error;
 use crate::value::{self, JsonbArg, JsonbOut, given};
 use activity_log_core::context::parse_uuid;
 use activity_log_core::jsonb::{Jsonb, Value};
+use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::Uuid;
 
 /// What became of one event of a batch.
 enum Outcome {
@@ -63,9 +63,12 @@ fn row(index: usize, outcome: Outcome) -> Result<ResultRow, Error> {
     Ok(match outcome {
         Outcome::Recorded(id) => (ordinal, Some(Uuid::from_bytes(id)), true, None),
         Outcome::Known(id) => (ordinal, Some(Uuid::from_bytes(id)), false, None),
-        Outcome::Refused(error) => {
-            (ordinal, None, false, Some(JsonbOut::from_json(&error.to_json())?))
-        }
+        Outcome::Refused(error) => (
+            ordinal,
+            None,
+            false,
+            Some(JsonbOut::from_json(&error.to_json())?),
+        ),
     })
 }
 
@@ -98,7 +101,14 @@ fn refuse_bad(prepared: &[Result<Event<'_>, Error>]) -> Result<(), Error> {
         .enumerate()
         .filter_map(|(index, event)| Some((index + 1, event.as_ref().err()?.clone())))
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(Error::Batch { total: prepared.len(), problems }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Batch {
+            total: prepared.len(),
+            problems,
+        })
+    }
 }
 
 /// Claims the idempotency keys and writes what is new; the outcomes are in the batch's order.
@@ -129,12 +139,21 @@ fn store(prepared: Vec<Result<Event<'_>, Error>>) -> Result<Vec<Outcome>, Error>
         });
     }
     write(&fresh)?;
-    outcomes.into_iter().map(|o| o.ok_or(Error::Internal { place: "record_many" })).collect()
+    outcomes
+        .into_iter()
+        .map(|o| {
+            o.ok_or(Error::Internal {
+                place: "record_many",
+            })
+        })
+        .collect()
 }
 
 /// The metadata of an element as a document; `None` if the element has none.
 fn metadata_document(element: &Value<'_>) -> Option<Vec<u8>> {
-    let Value::Object(object) = element else { return None };
+    let Value::Object(object) = element else {
+        return None;
+    };
     value::document(object.get("metadata")?)
 }
 
@@ -169,12 +188,20 @@ fn assign<'a>(input: &mut Input<'a>, name: &str, value: Value<'a>) -> Result<(),
         "metadata" => {}
         "tenant_id" => input.tenant_id = parsed("tenant_id", value, parse_uuid, "it is a UUID")?,
         "client_ip" => {
-            input.client_ip =
-                parsed("client_ip", value, |text| text.parse().ok(), "it is an IP address")?;
+            input.client_ip = parsed(
+                "client_ip",
+                value,
+                |text| text.parse().ok(),
+                "it is an IP address",
+            )?;
         }
         "occurred_at" => {
-            input.occurred_at =
-                parsed("occurred_at", value, value::parse_time, "it is a time with time zone")?;
+            input.occurred_at = parsed(
+                "occurred_at",
+                value,
+                value::parse_time,
+                "it is a time with time zone",
+            )?;
         }
         _ => {
             return Err(Error::Invalid {

@@ -77,7 +77,10 @@ pub fn ready() -> Result<(), Error> {
 /// Checks an input, completes it from the context, and takes the secrets out of it.
 pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>, Error> {
     let action = given(input.action).ok_or(Error::Missing { argument: "action" })?;
-    let tenant_id = input.tenant_id.or(context.tenant_id).ok_or(Error::NoTenant)?;
+    let tenant_id = input
+        .tenant_id
+        .or(context.tenant_id)
+        .ok_or(Error::NoTenant)?;
     access::check_tenant(&tenant_id, Purpose::Write)?;
     let metadata = metadata_object(input.metadata)?;
     let action_version = registry::check(action, &metadata)?;
@@ -87,7 +90,9 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
             Error::invalid("status", "it is one of success, failure, error and denied")
         })?,
     };
-    let texts = Texts { tenant_id: &tenant_id };
+    let texts = Texts {
+        tenant_id: &tenant_id,
+    };
     let (actor_type, actor_id) = actor(input, context);
     let address = input.client_ip.or(context.client_ip);
     let user_agent = given(input.user_agent).or(context.user_agent.as_deref());
@@ -105,10 +110,16 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
         object_type: texts.kind("object_type", given(input.object_type))?,
         object_id: texts.identifier("object_id", given(input.object_id))?,
         request_id: texts.identifier("request_id", request_id)?,
-        address: address.map(|ip| privacy::address_token(&tenant_id, ip)).transpose()?,
+        address: address
+            .map(|ip| privacy::address_token(&tenant_id, ip))
+            .transpose()?,
         user_agent: texts.user_agent(user_agent)?,
         metadata: protect(&tenant_id, metadata)?,
-        idempotency_key: limited("idempotency_key", given(input.idempotency_key), limits::MAX_IDENTIFIER)?,
+        idempotency_key: limited(
+            "idempotency_key",
+            given(input.idempotency_key),
+            limits::MAX_IDENTIFIER,
+        )?,
     })
 }
 
@@ -128,7 +139,9 @@ fn actor<'a>(input: &Input<'a>, context: &'a Context) -> (Option<&'a str>, Optio
 pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<(), Error> {
     let context = context::current();
     let tenant_id = access::SYSTEM_TENANT;
-    let texts = Texts { tenant_id: &tenant_id };
+    let texts = Texts {
+        tenant_id: &tenant_id,
+    };
     let event = Event {
         tenant_id,
         occurred_at: None,
@@ -141,7 +154,10 @@ pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<
         object_type: None,
         object_id: None,
         request_id: texts.identifier("request_id", context.request_id.as_deref())?,
-        address: context.client_ip.map(|ip| privacy::address_token(&tenant_id, ip)).transpose()?,
+        address: context
+            .client_ip
+            .map(|ip| privacy::address_token(&tenant_id, ip))
+            .transpose()?,
         user_agent: texts.user_agent(context.user_agent.as_deref())?,
         metadata: value::container(metadata)?.into(),
         idempotency_key: None,
@@ -155,21 +171,20 @@ pub fn write(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
 }
 
 /// The container of the metadata, which has to be an object. Some drivers send a document as a
-/// JSON string; such a string is taken as the document it holds.
+/// JSON string; such a string is taken as the document it holds. JSON null means not given.
 pub fn metadata_object(metadata: Option<Jsonb<'_>>) -> Result<Cow<'_, [u8]>, Error> {
-    let Some(document) = metadata else { return Ok(Cow::Borrowed(&EMPTY_OBJECT)) };
+    let Some(document) = metadata.filter(|document| !matches!(document.root(), Value::Null)) else {
+        return Ok(Cow::Borrowed(&EMPTY_OBJECT));
+    };
     let container = unwrapped(document, "metadata")?;
     check_size(container.len())?;
-    let is_object = Jsonb::new(&container).is_ok_and(|d| matches!(d.root(), Value::Object(_)));
-    match is_object {
-        true => Ok(container),
-        false if is_null(document) => Ok(Cow::Borrowed(&EMPTY_OBJECT)),
-        false => Err(Error::invalid("metadata", "it is a JSON object")),
-    }
-}
-
-fn is_null(document: Jsonb<'_>) -> bool {
-    matches!(document.root(), Value::Null)
+    Jsonb::new(&container)
+        .map_err(|_| Error::Internal { place: "metadata" })
+        .and_then(|document| {
+            limits::check_document(document)
+                .map_err(|problem| Error::invalid("metadata", problem.to_string()))
+        })?;
+    Ok(container)
 }
 
 /// The document itself, or the one inside if it is a JSON string.
@@ -186,7 +201,12 @@ fn check_size(bytes: usize) -> Result<(), Error> {
     let limit = settings::MAX_METADATA_SIZE.get() as usize;
     if bytes > limit {
         let setting = Some("activity.max_metadata_size");
-        return Err(Error::TooLarge { what: "metadata", bytes, limit, setting });
+        return Err(Error::TooLarge {
+            what: "metadata",
+            bytes,
+            limit,
+            setting,
+        });
     }
     Ok(())
 }
@@ -194,8 +214,7 @@ fn check_size(bytes: usize) -> Result<(), Error> {
 /// Takes the secrets out. What is left may be longer than what came in, by a bounded factor, so
 /// the size is checked once more.
 fn protect<'a>(tenant: &[u8; 16], metadata: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, Error> {
-    let document =
-        Jsonb::new(&metadata).map_err(|_| Error::Internal { place: "metadata" })?;
+    let document = Jsonb::new(&metadata).map_err(|_| Error::Internal { place: "metadata" })?;
     match privacy::scrub_document(tenant, document)? {
         Some(scrubbed) => {
             check_size(scrubbed.len())?;
@@ -211,7 +230,10 @@ fn check_occurred_at(occurred_at: Option<i64>) -> Result<(), Error> {
         return Err(Error::invalid("occurred_at", "it is infinite"));
     }
     if at > stamp::now().saturating_add(limits::MAX_FUTURE) {
-        return Err(Error::invalid("occurred_at", "it is more than 5 minutes in the future"));
+        return Err(Error::invalid(
+            "occurred_at",
+            "it is more than 5 minutes in the future",
+        ));
     }
     Ok(())
 }
@@ -222,9 +244,12 @@ fn limited<'a>(
     limit: usize,
 ) -> Result<Option<&'a str>, Error> {
     match text {
-        Some(text) if text.len() > limit => {
-            Err(Error::TooLarge { what, bytes: text.len(), limit, setting: None })
-        }
+        Some(text) if text.len() > limit => Err(Error::TooLarge {
+            what,
+            bytes: text.len(),
+            limit,
+            setting: None,
+        }),
         _ => Ok(text),
     }
 }

@@ -39,7 +39,10 @@ impl Stamp {
     pub fn next() -> Result<Self, Error> {
         let recorded_at = CLOCK.with_borrow_mut(|clock| clock.tick(now()));
         let event_id = event_id(recorded_at.saturating_add(SERVER_EPOCH), random()?);
-        Ok(Self { event_id, recorded_at })
+        Ok(Self {
+            event_id,
+            recorded_at,
+        })
     }
 }
 
@@ -54,7 +57,11 @@ fn random() -> Result<[u8; 8], Error> {
         // SAFETY: a variable of the process.
         let process = unsafe { pg_sys::MyProcPid };
         if pool.left < 8 || pool.process != process {
-            *pool = Pool { process, left: POOL, bytes: db::random::<POOL>()? };
+            *pool = Pool {
+                process,
+                left: POOL,
+                bytes: db::random::<POOL>()?,
+            };
         }
         pool.left -= 8;
         let mut drawn = [0u8; 8];

@@ -6,35 +6,68 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn networks(texts: &[&str]) -> Vec<Network> {
-    texts.iter().map(|text| Network::parse(text).unwrap()).collect()
+    texts
+        .iter()
+        .map(|text| Network::parse(text).unwrap())
+        .collect()
 }
 
 /// The client behind a peer 10.0.0.1, where 10.0.0.0/8 and fd00::/8 are trusted.
 fn behind_proxy(forwarded_for: &str) -> Option<IpAddr> {
     let trusted = networks(&["10.0.0.0/8", "fd00::/8"]);
-    client_ip(Some(forwarded_for), Some("9.9.9.9"), Some(address("10.0.0.1")), &trusted)
+    client_ip(
+        Some(forwarded_for),
+        Some("9.9.9.9"),
+        Some(address("10.0.0.1")),
+        &trusted,
+    )
 }
 
 #[test]
 fn untrusted_peer_is_the_client_whatever_its_headers_say() {
     let peer = Some(address("203.0.113.5"));
     let trusted = networks(&["10.0.0.0/8"]);
-    assert_eq!(client_ip(Some("1.1.1.1"), Some("2.2.2.2"), peer, &trusted), peer);
+    assert_eq!(
+        client_ip(Some("1.1.1.1"), Some("2.2.2.2"), peer, &trusted),
+        peer
+    );
     assert_eq!(client_ip(Some("1.1.1.1"), Some("2.2.2.2"), peer, &[]), peer);
 }
 
 #[test]
 fn spoofed_left_entries_never_win() {
-    assert_eq!(behind_proxy("6.6.6.6, 203.0.113.5, 10.1.1.1"), Some(address("203.0.113.5")));
-    assert_eq!(behind_proxy("10.6.6.6, 203.0.113.5"), Some(address("203.0.113.5")));
+    assert_eq!(
+        behind_proxy("6.6.6.6, 203.0.113.5, 10.1.1.1"),
+        Some(address("203.0.113.5"))
+    );
+    assert_eq!(
+        behind_proxy("10.6.6.6, 203.0.113.5"),
+        Some(address("203.0.113.5"))
+    );
 }
 
 #[test]
 fn garbage_ends_the_walk_at_the_last_trusted_hop() {
-    for garbage in ["unknown", "_hidden", "1.2.3", "1.2.3.4:http", "[1.2.3.4]", "::g", "for="] {
+    for garbage in [
+        "unknown",
+        "_hidden",
+        "1.2.3",
+        "1.2.3.4:http",
+        "[1.2.3.4]",
+        "::g",
+        "for=",
+    ] {
         let header = format!("6.6.6.6, {garbage}, 10.1.1.1");
-        assert_eq!(behind_proxy(&header), Some(address("10.1.1.1")), "{garbage}");
-        assert_eq!(behind_proxy(garbage), Some(address("10.0.0.1")), "{garbage}");
+        assert_eq!(
+            behind_proxy(&header),
+            Some(address("10.1.1.1")),
+            "{garbage}"
+        );
+        assert_eq!(
+            behind_proxy(garbage),
+            Some(address("10.0.0.1")),
+            "{garbage}"
+        );
     }
 }
 
@@ -75,8 +108,14 @@ fn real_ip_counts_only_without_forwarded_for() {
     let trusted = networks(&["10.0.0.0/8"]);
     let peer = Some(address("10.0.0.1"));
     let client = |forwarded_for, real_ip| client_ip(forwarded_for, real_ip, peer, &trusted);
-    assert_eq!(client(None, Some("203.0.113.5")), Some(address("203.0.113.5")));
-    assert_eq!(client(Some(" , "), Some("203.0.113.5")), Some(address("203.0.113.5")));
+    assert_eq!(
+        client(None, Some("203.0.113.5")),
+        Some(address("203.0.113.5"))
+    );
+    assert_eq!(
+        client(Some(" , "), Some("203.0.113.5")),
+        Some(address("203.0.113.5"))
+    );
     assert_eq!(client(Some("unknown"), Some("203.0.113.5")), peer);
     assert_eq!(client(None, Some("garbage")), peer);
     assert_eq!(client(None, None), peer);
@@ -91,9 +130,8 @@ fn without_peer_and_proxies_the_rightmost_entry_is_the_client() {
 
 #[test]
 fn networks_hold_their_addresses() {
-    let holds = |network: &str, host: &str| {
-        Network::parse(network).unwrap().contains(address(host))
-    };
+    let holds =
+        |network: &str, host: &str| Network::parse(network).unwrap().contains(address(host));
     assert!(holds("10.0.0.0/8", "10.255.255.255"));
     assert!(!holds("10.0.0.0/8", "11.0.0.0"));
     assert!(holds("10.1.2.3", "10.1.2.3") && !holds("10.1.2.3", "10.1.2.4"));
@@ -110,8 +148,19 @@ fn bad_networks_are_refused() {
     for text in ["", "garbage", "10.0.0/8", "10.0.0.0.0/8", "/8"] {
         assert_eq!(Network::parse(text), Err(NetworkError::Address), "{text}");
     }
-    for text in ["10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "::/129", "::/999"] {
-        assert_eq!(Network::parse(text), Err(NetworkError::PrefixLength), "{text}");
+    for text in [
+        "10.0.0.0/33",
+        "10.0.0.0/",
+        "10.0.0.0/-1",
+        "10.0.0.0/+8",
+        "::/129",
+        "::/999",
+    ] {
+        assert_eq!(
+            Network::parse(text),
+            Err(NetworkError::PrefixLength),
+            "{text}"
+        );
     }
 }
 

@@ -68,6 +68,16 @@ impl<'a> Numeric<'a> {
         self.decode().is_some()
     }
 
+    /// How many decimal digits the number is written with, about: a few bytes can stand for a
+    /// hundred thousand zeros.
+    #[must_use]
+    pub fn written_digits(self) -> usize {
+        self.decode().map_or(0, |decoded| {
+            let whole = usize::try_from(decoded.weight.saturating_add(1)).unwrap_or(0);
+            whole * DECIMALS_PER_DIGIT + decoded.scale
+        })
+    }
+
     /// The value, if it is a whole number in range; `1.00` is one.
     #[must_use]
     pub fn to_i64(self) -> Option<i64> {

@@ -14,7 +14,9 @@ pub(super) fn find(text: &str, spans: &mut Vec<Span>) {
     let mut position = 0;
     while let Some(run) = next_run(bytes, position) {
         position = run.end;
-        let Some(inside) = text.get(run.clone()) else { continue };
+        let Some(inside) = text.get(run.clone()) else {
+            continue;
+        };
         let colons = inside.bytes().filter(|byte| *byte == b':').count();
         match find_version_6(text, &run).filter(|_| colons >= 2) {
             Some((range, address)) => push(range, address.into(), spans),
@@ -25,7 +27,10 @@ pub(super) fn find(text: &str, spans: &mut Vec<Span>) {
 
 fn push(range: Range<usize>, address: IpAddr, spans: &mut Vec<Span>) {
     if !address.is_unspecified() {
-        spans.push(Span { range, finding: Finding::Address(address) });
+        spans.push(Span {
+            range,
+            finding: Finding::Address(address),
+        });
     }
 }
 
@@ -35,7 +40,11 @@ fn next_run(bytes: &[u8], mut position: usize) -> Option<Range<usize>> {
     loop {
         let start = position + bytes.get(position..)?.iter().position(is_part)?;
         let rest = bytes.get(start..)?;
-        let end = start + rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+        let end = start
+            + rest
+                .iter()
+                .position(|byte| !is_part(byte))
+                .unwrap_or(rest.len());
         if end - start >= 3 {
             return Some(start..end);
         }
@@ -56,9 +65,10 @@ fn find_version_6(text: &str, run: &Range<usize>) -> Option<(Range<usize>, Ipv6A
     let full_end = (!is_continued).then_some(inside.trim_end_matches('.').len());
     let starts = [full_start, inside.find(':').map(|colon| colon + 1)];
     let ends = [full_end, inside.rfind(':')];
-    let windows = starts.into_iter().flatten().flat_map(|start| {
-        ends.into_iter().flatten().map(move |end| start..end)
-    });
+    let windows = starts
+        .into_iter()
+        .flatten()
+        .flat_map(|start| ends.into_iter().flatten().map(move |end| start..end));
     for window in windows {
         if let Some(Ok(address)) = inside.get(window.clone()).map(str::parse) {
             return Some((run.start + window.start..run.start + window.end, address));
@@ -101,8 +111,12 @@ fn version_4_at(bytes: &[u8], start: usize) -> Option<(usize, Ipv4Addr)> {
             position += usize::from(bytes.get(position) == Some(&b'.'));
         }
         let length = number_length(bytes, position);
-        let digits = bytes.get(position..position + length).filter(|_| (1..=3).contains(&length))?;
-        let value = digits.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+        let digits = bytes
+            .get(position..position + length)
+            .filter(|_| (1..=3).contains(&length))?;
+        let value = digits
+            .iter()
+            .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
         *octet = u8::try_from(value).ok()?;
         position += length;
     }
@@ -120,7 +134,10 @@ mod tests {
             Finding::Address(address) => address.to_string(),
             Finding::Secret(_) => unreachable!(),
         };
-        spans.into_iter().map(|span| (&text[span.range], address(span.finding))).collect()
+        spans
+            .into_iter()
+            .map(|span| (&text[span.range], address(span.finding)))
+            .collect()
     }
 
     #[test]
@@ -145,7 +162,11 @@ mod tests {
             ("2001:db8::/32", "2001:db8::"),
             ("::ffff:1.2.3.4", "::ffff:1.2.3.4"),
         ] {
-            assert_eq!(found(text).iter().map(|hit| hit.0).collect::<Vec<_>>(), [form], "{text}");
+            assert_eq!(
+                found(text).iter().map(|hit| hit.0).collect::<Vec<_>>(),
+                [form],
+                "{text}"
+            );
         }
     }
 
@@ -158,14 +179,28 @@ mod tests {
 
     #[test]
     fn leading_zeros_are_decimal() {
-        assert_eq!(found("010.008.008.077"), [("010.008.008.077", "10.8.8.77".to_owned())]);
+        assert_eq!(
+            found("010.008.008.077"),
+            [("010.008.008.077", "10.8.8.77".to_owned())]
+        );
     }
 
     #[test]
     fn other_text_is_no_address() {
         for text in [
-            "12:34:56", "12:c4:b6:95:a1:71", "1.2.3", "1.2.3.400", "AWS::S3::Bucket", "0.0.0.0/0",
-            "::/0", "2023-07-10T11:42:31Z", "a:b", "::", "...", "1234.1.1.1", "std::fmt::Write",
+            "12:34:56",
+            "12:c4:b6:95:a1:71",
+            "1.2.3",
+            "1.2.3.400",
+            "AWS::S3::Bucket",
+            "0.0.0.0/0",
+            "::/0",
+            "2023-07-10T11:42:31Z",
+            "a:b",
+            "::",
+            "...",
+            "1234.1.1.1",
+            "std::fmt::Write",
         ] {
             assert!(found(text).is_empty(), "{text}");
         }

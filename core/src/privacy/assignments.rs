@@ -34,17 +34,31 @@ pub(super) fn find(
     hides_secret: impl Fn(&str) -> bool,
     spans: &mut Vec<Span>,
 ) {
-    let signs = text.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'=' | b':'));
+    let signs = text
+        .bytes()
+        .enumerate()
+        .filter(|(_, byte)| matches!(byte, b'=' | b':'));
     for (sign, _) in signs {
-        let Some((key, key_is_quoted)) = key_before(text, sign) else { continue };
+        let Some((key, key_is_quoted)) = key_before(text, sign) else {
+            continue;
+        };
         let name = decoded(text.get(key.clone()).unwrap_or_default());
         let class = class_of(names, text, &key, &name);
-        let Some(value_start) = value_start(text, sign) else { continue };
+        let Some(value_start) = value_start(text, sign) else {
+            continue;
+        };
         if class == KeyClass::Ordinary && !text.as_bytes().contains(&b'%') {
             continue;
         }
         let (value, value_is_quoted) = value_at(text, value_start, is_delimited(text, &key));
-        let assignment = Assignment { text, key, key_is_quoted, sign, value, value_is_quoted };
+        let assignment = Assignment {
+            text,
+            key,
+            key_is_quoted,
+            sign,
+            value,
+            value_is_quoted,
+        };
         if let Some(span) = assignment.secret(&name, class, &hides_secret) {
             spans.push(span);
         }
@@ -59,15 +73,23 @@ impl Assignment<'_> {
         hides_secret: impl Fn(&str) -> bool,
     ) -> Option<Span> {
         if let KeyClass::Secret(rule, _) = class {
-            let range = self.header_value(rule).or_else(|| self.plain_value(name, class))?;
+            let range = self
+                .header_value(rule)
+                .or_else(|| self.plain_value(name, class))?;
             let is_replaced = self.text.get(range.clone()).is_none_or(begins_replaced);
-            let span = Span { range, finding: Finding::Secret(rule) };
+            let span = Span {
+                range,
+                finding: Finding::Secret(rule),
+            };
             return (!is_replaced && !span.range.is_empty()).then_some(span);
         }
         let value = self.text.get(self.value.clone())?;
         let hides = self.is_equation() && value.contains('%') && hides_secret(&decoded(value));
         let finding = Finding::Secret(Rule::Encoded);
-        hides.then(|| Span { range: self.value.clone(), finding })
+        hides.then(|| Span {
+            range: self.value.clone(),
+            finding,
+        })
     }
 
     fn is_equation(&self) -> bool {
@@ -88,7 +110,9 @@ impl Assignment<'_> {
     fn is_colon_assignment(&self, value: &str) -> bool {
         let is_line = self.begins_line() && {
             let rest = self.text.get(self.value.end..).unwrap_or_default();
-            rest.lines().next().is_none_or(|line| line.trim().is_empty())
+            rest.lines()
+                .next()
+                .is_none_or(|line| line.trim().is_empty())
         };
         self.key_is_quoted || self.value_is_quoted || is_line || looks_random(value)
     }
@@ -96,7 +120,8 @@ impl Assignment<'_> {
     fn begins_line(&self) -> bool {
         let before = self.text.get(..self.key.start).unwrap_or_default();
         let line = before.rsplit('\n').next().unwrap_or_default();
-        line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'>' | b'#'))
+        line.bytes()
+            .all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'>' | b'#'))
     }
 
     /// The whole rest of a `Cookie` or `Authorization` header, after the scheme.
@@ -123,18 +148,31 @@ impl Assignment<'_> {
 /// The length of the authentication scheme and the space after it.
 fn scheme_length(line: &str) -> Option<usize> {
     const SCHEMES: &[&str] = &[
-        "bearer", "basic", "digest", "negotiate", "ntlm", "token", "apikey", "hawk",
+        "bearer",
+        "basic",
+        "digest",
+        "negotiate",
+        "ntlm",
+        "token",
+        "apikey",
+        "hawk",
         "aws4-hmac-sha256",
     ];
     let (scheme, rest) = line.split_once(' ')?;
-    let is_known = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let is_known = SCHEMES
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(scheme));
     is_known.then(|| line.len() - rest.trim_start().len())
 }
 
 /// Signatures of presigned URLs have names that mean less elsewhere.
 fn class_of(names: &Names, text: &str, key: &Range<usize>, name: &str) -> KeyClass {
-    let is_parameter = text.get(..key.start).is_some_and(|before| before.ends_with(['?', '&']));
-    let is_signature = ["sig", "signature"].iter().any(|known| known.eq_ignore_ascii_case(name));
+    let is_parameter = text
+        .get(..key.start)
+        .is_some_and(|before| before.ends_with(['?', '&']));
+    let is_signature = ["sig", "signature"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name));
     match names.classify(name) {
         KeyClass::Ordinary if is_parameter && is_signature => {
             KeyClass::Secret(Rule::Signature, super::names::Values::All)
@@ -168,7 +206,12 @@ fn key_before(text: &str, sign: usize) -> Option<(Range<usize>, bool)> {
     };
     let length = unquoted.bytes().rev().take_while(is_part).count();
     let is_name = (1..=MAXIMUM_KEY_LENGTH).contains(&length);
-    is_name.then(|| (unquoted.len() - length..unquoted.len(), unquoted.len() < before.len()))
+    is_name.then(|| {
+        (
+            unquoted.len() - length..unquoted.len(),
+            unquoted.len() < before.len(),
+        )
+    })
 }
 
 /// Where the value after a sign begins, if the sign assigns.
@@ -190,7 +233,9 @@ fn value_start(text: &str, sign: usize) -> Option<usize> {
 fn is_delimited(text: &str, key: &Range<usize>) -> bool {
     let before = text.get(..key.start).unwrap_or_default().trim_end();
     let after = text.get(key.end..).unwrap_or_default();
-    let next = after.split_once(';').map(|(_, next)| next.split(';').next().unwrap_or_default());
+    let next = after
+        .split_once(';')
+        .map(|(_, next)| next.split(';').next().unwrap_or_default());
     before.ends_with(';') || (before.is_empty() && next.is_some_and(|next| next.contains('=')))
 }
 

@@ -9,8 +9,13 @@ const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 
 /// How cards print their digits, in groups that one kind of separator divides.
-const GROUPINGS: &[&[usize]] =
-    &[&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 1]];
+const GROUPINGS: &[&[usize]] = &[
+    &[4, 4, 4, 4, 3],
+    &[4, 4, 4, 4],
+    &[4, 6, 5],
+    &[4, 6, 4],
+    &[4, 4, 4, 1],
+];
 
 /// Adds every card number in `text` to `spans`.
 pub(super) fn find(text: &str, spans: &mut Vec<Span>) {
@@ -23,7 +28,10 @@ pub(super) fn find(text: &str, spans: &mut Vec<Span>) {
             continue;
         }
         if let Some(end) = number_end(bytes, start) {
-            spans.push(Span { range: start..end, finding: Finding::Secret(Rule::CardNumber) });
+            spans.push(Span {
+                range: start..end,
+                finding: Finding::Secret(Rule::CardNumber),
+            });
             position = end;
         }
     }
@@ -35,7 +43,10 @@ fn rest(bytes: &[u8], start: usize) -> &[u8] {
 
 /// How many digits stand at `start`.
 fn digits_at(bytes: &[u8], start: usize) -> usize {
-    rest(bytes, start).iter().take_while(|byte| byte.is_ascii_digit()).count()
+    rest(bytes, start)
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count()
 }
 
 /// A number goes on from a letter (a hash, a UUID) and from a decimal point.
@@ -62,7 +73,9 @@ fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
         return (may_end(bytes, end) && is_card(bytes.get(start..end)?)).then_some(end);
     }
     let separator = *bytes.get(start + first_group)?;
-    let mut ends = GROUPINGS.iter().filter_map(|groups| grouped_end(bytes, start, groups, separator));
+    let mut ends = GROUPINGS
+        .iter()
+        .filter_map(|groups| grouped_end(bytes, start, groups, separator));
     ends.find(|end| may_end(bytes, *end) && bytes.get(start..*end).is_some_and(is_card))
 }
 
@@ -85,9 +98,15 @@ fn grouped_end(bytes: &[u8], start: usize, groups: &[usize], separator: u8) -> O
 }
 
 fn is_card(text: &[u8]) -> bool {
-    let digits = || text.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| byte - b'0');
+    let digits = || {
+        text.iter()
+            .filter(|byte| byte.is_ascii_digit())
+            .map(|byte| byte - b'0')
+    };
     let length = digits().count();
-    let prefix = digits().take(6).fold(0, |number, digit| number * 10 + u32::from(digit));
+    let prefix = digits()
+        .take(6)
+        .fold(0, |number, digit| number * 10 + u32::from(digit));
     is_issued(prefix, length) && has_check_digit(digits().rev())
 }
 
@@ -111,7 +130,10 @@ fn is_issued(prefix: u32, length: usize) -> bool {
             matches!(length, 16..=19)
         }
         // Maestro.
-        501_800..=501_899 | 502_000..=502_099 | 503_800..=503_899 | 630_400..=630_499
+        501_800..=501_899
+        | 502_000..=502_099
+        | 503_800..=503_899
+        | 630_400..=630_499
         | 675_900..=676_399 => matches!(length, 13..=19),
         _ => false,
     }

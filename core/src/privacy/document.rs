@@ -12,7 +12,10 @@ pub(super) fn scrub(pass: Pass<'_>, root: Value<'_>) -> Result<Option<Vec<u8>>, 
     if !is_dirty(pass, root, "", KeyClass::Ordinary) {
         return Ok(None);
     }
-    let mut writer = Writer { pass, builder: Builder::new() };
+    let mut writer = Writer {
+        pass,
+        builder: Builder::new(),
+    };
     writer.value(root, "", KeyClass::Ordinary);
     writer.builder.finish().map(Some)
 }
@@ -23,7 +26,9 @@ fn is_dirty(pass: Pass<'_>, value: Value<'_>, key: &str, class: KeyClass) -> boo
     }
     match value {
         Value::String(text) => pass.text(text, class).is_some(),
-        Value::Array(array) => array.iter().any(|element| is_dirty(pass, element, key, class)),
+        Value::Array(array) => array
+            .iter()
+            .any(|element| is_dirty(pass, element, key, class)),
         Value::Object(object) => object.iter().any(|(key, member)| {
             is_dirty(pass, member, key, pass.classify(key)) || pass.key(key).is_some()
         }),
@@ -38,12 +43,16 @@ fn hiding_rule(key: &str, class: KeyClass, value: Value<'_>) -> Option<Rule> {
     let node = match value {
         Value::Null => Node::Null,
         Value::Bool(_) => Node::Boolean,
-        Value::Number(number) => {
-            Node::Number { is_bit: matches!(number.to_i64(), Some(0 | 1)) }
-        }
+        Value::Number(number) => Node::Number {
+            is_bit: matches!(number.to_i64(), Some(0 | 1)),
+        },
         Value::String(text) => Node::Text(text),
-        Value::Array(array) => Node::Container { is_empty: array.is_empty() },
-        Value::Object(object) => Node::Container { is_empty: object.is_empty() },
+        Value::Array(array) => Node::Container {
+            is_empty: array.is_empty(),
+        },
+        Value::Object(object) => Node::Container {
+            is_empty: object.is_empty(),
+        },
     };
     rule_of_key(key, class, node)
 }

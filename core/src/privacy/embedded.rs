@@ -18,13 +18,20 @@ const MAXIMUM_DEPTH: usize = 64;
 /// Whether a text looks like a JSON array, object or string.
 pub(super) fn looks_like_json(text: &str) -> bool {
     let bytes = text.trim_ascii().as_bytes();
-    matches!(bytes, [b'{', .., b'}'] | [b'[', .., b']'] | [b'"', _, .., b'"'])
+    matches!(
+        bytes,
+        [b'{', .., b'}'] | [b'[', .., b']'] | [b'"', _, .., b'"']
+    )
 }
 
 /// Rewrites a text that is JSON: `None` if it is none, `Some(None)` if there is nothing to hide.
 pub(super) fn rewrite(pass: Pass<'_>, text: &str, class: KeyClass) -> Option<Option<String>> {
     let value: &RawValue = serde_json::from_str(text).ok()?;
-    let mut writer = Writer { pass, output: String::with_capacity(text.len()), is_dirty: false };
+    let mut writer = Writer {
+        pass,
+        output: String::with_capacity(text.len()),
+        is_dirty: false,
+    };
     writer.value(value, "", class, 0);
     Some(writer.is_dirty.then_some(writer.output))
 }
@@ -89,7 +96,11 @@ impl Writer<'_> {
 
     fn hide(&mut self, rule: Rule, secret: &str) {
         let finding = Finding::Secret(rule);
-        self.replace(&replacement(finding, secret.as_bytes(), self.pass.fingerprints));
+        self.replace(&replacement(
+            finding,
+            secret.as_bytes(),
+            self.pass.fingerprints,
+        ));
     }
 
     fn replace(&mut self, text: &str) {
@@ -98,7 +109,8 @@ impl Writer<'_> {
     }
 
     fn push_string(&mut self, text: &str) {
-        self.output.push_str(&serde_json::Value::from(text).to_string());
+        self.output
+            .push_str(&serde_json::Value::from(text).to_string());
     }
 }
 
@@ -111,7 +123,9 @@ fn node_of<'a>(text: &str, string: Option<&'a str>) -> Node<'a> {
             let is_empty = matches!(inside.trim_ascii_start(), [b'}' | b']']);
             Node::Container { is_empty }
         }
-        (None, number) => Node::Number { is_bit: matches!(number, b"0" | b"1") },
+        (None, number) => Node::Number {
+            is_bit: matches!(number, b"0" | b"1"),
+        },
     }
 }
 

@@ -36,7 +36,9 @@ impl FingerprintKey {
 
 impl fmt::Debug for FingerprintKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("FingerprintKey").finish_non_exhaustive()
+        formatter
+            .debug_struct("FingerprintKey")
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +53,10 @@ impl AddressKey {
     /// Derives the key of `tenant` (the 16 bytes of its UUID) from the secret of `epoch`.
     pub fn derive(epoch_secret: &[u8; 32], tenant: &[u8; 16], epoch: u32) -> Self {
         let key = expand(epoch_secret, &[ADDRESS_LABEL, tenant, &epoch.to_be_bytes()]);
-        Self { state: keyed(&key), epoch }
+        Self {
+            state: keyed(&key),
+            epoch,
+        }
     }
 
     /// The hash of an address: the key epoch (4 bytes, big-endian), then the first 16 bytes of
@@ -75,7 +80,10 @@ impl AddressKey {
 
 impl fmt::Debug for AddressKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AddressKey").field("epoch", &self.epoch).finish_non_exhaustive()
+        formatter
+            .debug_struct("AddressKey")
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 

@@ -86,22 +86,38 @@ impl Names {
         let mut known = Suffixes::new();
         for (class, edge, names) in KNOWN {
             for name in *names {
-                known.insert(name, Name { edge: *edge, class: *class })?;
+                known.insert(
+                    name,
+                    Name {
+                        edge: *edge,
+                        class: *class,
+                    },
+                )?;
             }
         }
         let mut tails = Suffixes::new();
         for tail in TAILS {
             tails.insert(tail, ())?;
         }
-        Ok(Self { configured, known, tails })
+        Ok(Self {
+            configured,
+            known,
+            tails,
+        })
     }
 
     /// What the name of `key` says about its value.
     pub(super) fn classify(&self, key: &str) -> KeyClass {
-        if self.configured.matches(key).any(|found| begins(key, found.start, Edge::Key)) {
+        if self
+            .configured
+            .matches(key)
+            .any(|found| begins(key, found.start, Edge::Key))
+        {
             return KeyClass::Secret(Rule::ConfiguredKey, Values::All);
         }
-        self.known_class(key).or_else(|| self.class_before_tail(key)).unwrap_or(KeyClass::Ordinary)
+        self.known_class(key)
+            .or_else(|| self.class_before_tail(key))
+            .unwrap_or(KeyClass::Ordinary)
     }
 
     fn known_class(&self, key: &str) -> Option<KeyClass> {
@@ -111,7 +127,10 @@ impl Names {
     }
 
     fn class_before_tail(&self, key: &str) -> Option<KeyClass> {
-        let mut heads = self.tails.matches(key).filter_map(|tail| key.get(..tail.start));
+        let mut heads = self
+            .tails
+            .matches(key)
+            .filter_map(|tail| key.get(..tail.start));
         heads.find_map(|head| match self.known_class(head) {
             Some(class @ KeyClass::Secret(..)) => Some(class),
             _ => None,
@@ -125,16 +144,22 @@ pub(super) enum Node<'a> {
     Null,
     Boolean,
     /// A number; 0 and 1 may be truth values.
-    Number { is_bit: bool },
+    Number {
+        is_bit: bool,
+    },
     Text(&'a str),
-    Container { is_empty: bool },
+    Container {
+        is_empty: bool,
+    },
 }
 
 /// The rule by which a value must be hidden because of its key, if there is one.
 ///
 /// What hides nothing stays: null, empty texts and containers, and what has been replaced before.
 pub(super) fn rule_of_key(key: &str, class: KeyClass, node: Node<'_>) -> Option<Rule> {
-    let KeyClass::Secret(rule, values) = class else { return None };
+    let KeyClass::Secret(rule, values) = class else {
+        return None;
+    };
     let stays = match node {
         Node::Null => true,
         Node::Boolean => values != Values::All || asks(key),
@@ -162,7 +187,9 @@ fn asks(key: &str) -> bool {
 }
 
 fn is_answer(text: &str) -> bool {
-    ANSWERS.iter().any(|answer| answer.eq_ignore_ascii_case(text))
+    ANSWERS
+        .iter()
+        .any(|answer| answer.eq_ignore_ascii_case(text))
 }
 
 fn is_number(text: &str) -> bool {
@@ -200,42 +227,102 @@ const KNOWN: &[(KeyClass, Edge, &[&str])] = &[
         secret(Rule::Password),
         Edge::Anywhere,
         &[
-            "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "passwort",
-            "kennwort", "wachtwoord", "contraseña", "contrasena", "motdepasse", "dbpass",
-            "databasepass", "userpass", "smtppass", "mysqlpass", "redispass", "pgpass",
-            "proxypass", "adminpass", "rootpass", "loginpass", "mailpass", "ftppass",
+            "password",
+            "passwords",
+            "passwd",
+            "passphrase",
+            "passcode",
+            "pwd",
+            "passwort",
+            "kennwort",
+            "wachtwoord",
+            "contraseña",
+            "contrasena",
+            "motdepasse",
+            "dbpass",
+            "databasepass",
+            "userpass",
+            "smtppass",
+            "mysqlpass",
+            "redispass",
+            "pgpass",
+            "proxypass",
+            "adminpass",
+            "rootpass",
+            "loginpass",
+            "mailpass",
+            "ftppass",
         ],
     ),
-    (KeyClass::Secret(Rule::Password, Values::Texts), Edge::Key, &["pass"]),
+    (
+        KeyClass::Secret(Rule::Password, Values::Texts),
+        Edge::Key,
+        &["pass"],
+    ),
     (secret(Rule::Password), Edge::Word, &["senha"]),
     (secret(Rule::Secret), Edge::Anywhere, &["secret", "secrets"]),
     (
         secret(Rule::Token),
         Edge::Anywhere,
         &[
-            "token", "accesstokens", "refreshtokens", "authtokens", "sessiontokens", "apitokens",
-            "bearertokens", "samlresponse", "samlassertion", "clientassertion",
+            "token",
+            "accesstokens",
+            "refreshtokens",
+            "authtokens",
+            "sessiontokens",
+            "apitokens",
+            "bearertokens",
+            "samlresponse",
+            "samlassertion",
+            "clientassertion",
         ],
     ),
     (secret(Rule::Token), Edge::Word, &["jwt", "bearer"]),
-    (KeyClass::Secret(Rule::Token, Values::Texts), Edge::Word, &["tokens"]),
+    (
+        KeyClass::Secret(Rule::Token, Values::Texts),
+        Edge::Word,
+        &["tokens"],
+    ),
     (
         // Places in a listing, idempotency keys and a switch of cloud machines.
         KeyClass::Ordinary,
         Edge::Anywhere,
         &[
-            "nexttoken", "pagetoken", "previoustoken", "continuationtoken", "synctoken",
-            "nextforwardtoken", "nextbackwardtoken", "clientrequesttoken", "idempotencytoken",
-            "cancellationtoken", "httptokens", "numtokens", "maxtokens",
+            "nexttoken",
+            "pagetoken",
+            "previoustoken",
+            "continuationtoken",
+            "synctoken",
+            "nextforwardtoken",
+            "nextbackwardtoken",
+            "clientrequesttoken",
+            "idempotencytoken",
+            "cancellationtoken",
+            "httptokens",
+            "numtokens",
+            "maxtokens",
         ],
     ),
     (
         secret(Rule::ApiKey),
         Edge::Anywhere,
         &[
-            "apikey", "apikeys", "secretkey", "secretkeys", "authkey", "encryptionkey",
-            "decryptionkey", "masterkey", "signingkey", "sharedkey", "accountkey", "storagekey",
-            "sessionkey", "hmackey", "servicekey", "licensekey",
+            "apikey",
+            "apikeys",
+            "secretkey",
+            "secretkeys",
+            "authkey",
+            "encryptionkey",
+            "decryptionkey",
+            "masterkey",
+            "signingkey",
+            "sharedkey",
+            "accountkey",
+            "storagekey",
+            "sessionkey",
+            "hmackey",
+            "servicekey",
+            "licensekey",
         ],
     ),
     (
@@ -252,8 +339,14 @@ const KNOWN: &[(KeyClass, Edge, &[&str])] = &[
         secret(Rule::Authorization),
         Edge::Key,
         &[
-            "authorization", "proxyauthorization", "xauthorization", "httpauthorization",
-            "xforwardedauthorization", "headersauthorization", "authheader", "basicauth",
+            "authorization",
+            "proxyauthorization",
+            "xauthorization",
+            "httpauthorization",
+            "xforwardedauthorization",
+            "headersauthorization",
+            "authheader",
+            "basicauth",
         ],
     ),
     (secret(Rule::Cookie), Edge::Anywhere, &["cookie", "cookies"]),
@@ -262,31 +355,70 @@ const KNOWN: &[(KeyClass, Edge, &[&str])] = &[
         Edge::Anywhere,
         &["sessionid", "sessionids", "sessid", "connectsid"],
     ),
-    (secret(Rule::Credential), Edge::Anywhere, &["credential", "credentials"]),
+    (
+        secret(Rule::Credential),
+        Edge::Anywhere,
+        &["credential", "credentials"],
+    ),
     (secret(Rule::Credential), Edge::Word, &["creds"]),
-    (secret(Rule::OneTimeCode), Edge::Word, &["otp", "totp", "hotp"]),
+    (
+        secret(Rule::OneTimeCode),
+        Edge::Word,
+        &["otp", "totp", "hotp"],
+    ),
     (
         secret(Rule::OneTimeCode),
         Edge::Anywhere,
         &[
-            "otpcode", "mfacode", "2facode", "twofactorcode", "verificationcode", "authcode",
-            "authorizationcode", "recoverycode", "recoverycodes", "backupcode", "backupcodes",
-            "onetimecode", "smscode", "devicecode", "resetcode",
+            "otpcode",
+            "mfacode",
+            "2facode",
+            "twofactorcode",
+            "verificationcode",
+            "authcode",
+            "authorizationcode",
+            "recoverycode",
+            "recoverycodes",
+            "backupcode",
+            "backupcodes",
+            "onetimecode",
+            "smscode",
+            "devicecode",
+            "resetcode",
         ],
     ),
     (secret(Rule::CardNumber), Edge::Word, &["pan"]),
     (
         secret(Rule::CardNumber),
         Edge::Anywhere,
-        &["cardnumber", "creditcard", "cardno", "ccnumber", "ccnum", "primaryaccountnumber"],
+        &[
+            "cardnumber",
+            "creditcard",
+            "cardno",
+            "ccnumber",
+            "ccnum",
+            "primaryaccountnumber",
+        ],
     ),
-    (secret(Rule::CardCode), Edge::Word, &["cvv", "cvc", "cvv2", "cvc2"]),
-    (secret(Rule::CardCode), Edge::Anywhere, &["securitycode", "cardverificationvalue"]),
+    (
+        secret(Rule::CardCode),
+        Edge::Word,
+        &["cvv", "cvc", "cvv2", "cvc2"],
+    ),
+    (
+        secret(Rule::CardCode),
+        Edge::Anywhere,
+        &["securitycode", "cardverificationvalue"],
+    ),
     (secret(Rule::SocialSecurityNumber), Edge::Word, &["ssn"]),
     (
         secret(Rule::SocialSecurityNumber),
         Edge::Anywhere,
-        &["socialsecuritynumber", "socialsecurity", "socialinsurancenumber"],
+        &[
+            "socialsecuritynumber",
+            "socialsecurity",
+            "socialinsurancenumber",
+        ],
     ),
     (
         KeyClass::Secret(Rule::Pin, Values::NoBooleans),
@@ -296,7 +428,13 @@ const KNOWN: &[(KeyClass, Edge, &[&str])] = &[
     (
         secret(Rule::Mnemonic),
         Edge::Anywhere,
-        &["mnemonic", "mnemonicphrase", "seedphrase", "recoveryphrase", "walletseed"],
+        &[
+            "mnemonic",
+            "mnemonicphrase",
+            "seedphrase",
+            "recoveryphrase",
+            "walletseed",
+        ],
     ),
     (
         secret(Rule::ConnectionString),
@@ -313,18 +451,61 @@ const KNOWN: &[(KeyClass, Edge, &[&str])] = &[
         KeyClass::Address,
         Edge::Anywhere,
         &[
-            "ip", "ips", "ipv4", "ipv6", "addr", "addrs", "address", "addresses", "forwardedfor",
-            "forwarded", "remotehost", "clienthost", "peer", "xff", "ipset", "ipsset",
-            "addressesset", "hops", "client", "remote",
+            "ip",
+            "ips",
+            "ipv4",
+            "ipv6",
+            "addr",
+            "addrs",
+            "address",
+            "addresses",
+            "forwardedfor",
+            "forwarded",
+            "remotehost",
+            "clienthost",
+            "peer",
+            "xff",
+            "ipset",
+            "ipsset",
+            "addressesset",
+            "hops",
+            "client",
+            "remote",
         ],
     ),
 ];
 
 /// After these the value still is the secret, or is derived from it.
 const TAILS: &[&str] = &[
-    "hash", "digest", "salt", "plain", "plaintext", "text", "value", "values", "string", "binary",
-    "confirm", "confirmation", "again", "repeat", "repeated", "old", "new", "current",
-    "encrypted", "base64", "b64", "hex", "raw", "pem", "data", "header", "1", "2", "3",
+    "hash",
+    "digest",
+    "salt",
+    "plain",
+    "plaintext",
+    "text",
+    "value",
+    "values",
+    "string",
+    "binary",
+    "confirm",
+    "confirmation",
+    "again",
+    "repeat",
+    "repeated",
+    "old",
+    "new",
+    "current",
+    "encrypted",
+    "base64",
+    "b64",
+    "hex",
+    "raw",
+    "pem",
+    "data",
+    "header",
+    "1",
+    "2",
+    "3",
 ];
 
 const QUESTIONS: &[&str] = &[
@@ -338,6 +519,6 @@ const QUESTIONS: &[&str] = &[
 ];
 
 const ANSWERS: &[&str] = &[
-    "true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "0", "1", "enabled",
-    "disabled", "optional", "required",
+    "true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "0", "1", "enabled", "disabled",
+    "optional", "required",
 ];

@@ -53,7 +53,9 @@ impl Patterns {
         let owners = FORMATS.iter().enumerate();
         let owners = owners.flat_map(|(index, format)| vec![index; format.literals.len()]);
         Ok(Self {
-            literals: AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(literals)?,
+            literals: AhoCorasick::builder()
+                .kind(Some(AhoCorasickKind::DFA))
+                .build(literals)?,
             owners: owners.collect(),
             expressions: FORMATS.iter().map(|_| OnceLock::new()).collect(),
         })
@@ -67,7 +69,11 @@ impl Patterns {
         }
         let mut tried = 0_u64;
         for found in self.literals.find_overlapping_iter(text) {
-            let index = self.owners.get(found.pattern().as_usize()).copied().unwrap_or(0);
+            let index = self
+                .owners
+                .get(found.pattern().as_usize())
+                .copied()
+                .unwrap_or(0);
             let bit = 1_u64 << (index % 64);
             if tried & bit == 0 {
                 tried |= bit;
@@ -86,17 +92,24 @@ impl Patterns {
         let finding = Finding::Secret(format.rule);
         let Some(expression) = cell.get_or_init(|| Regex::new(format.expression).ok()) else {
             // Without its expression the format could be anywhere in the text.
-            spans.push(Span { range: 0..text.len(), finding });
+            spans.push(Span {
+                range: 0..text.len(),
+                finding,
+            });
             return;
         };
         let mut position = 0;
-        while let Some(secret) =
-            expression.captures_at(text, position).and_then(|captures| captures.get(1))
+        while let Some(secret) = expression
+            .captures_at(text, position)
+            .and_then(|captures| captures.get(1))
         {
             // What follows the secret may also be what must stand before the next one.
             position = secret.end();
             if (format.is_secret)(secret.as_str()) {
-                spans.push(Span { range: secret.range(), finding });
+                spans.push(Span {
+                    range: secret.range(),
+                    finding,
+                });
             }
         }
     }
@@ -115,15 +128,19 @@ pub(super) fn looks_random(word: &str) -> bool {
 
 /// Whether a word is Base64 of `user:password`.
 fn is_basic_credential(word: &str) -> bool {
-    BASE64.decode(word.as_bytes()).is_ok_and(|decoded| decoded.contains(&b':'))
+    BASE64
+        .decode(word.as_bytes())
+        .is_ok_and(|decoded| decoded.contains(&b':'))
 }
 
-const fn high(
-    rule: Rule,
-    literals: &'static [&'static str],
-    expression: &'static str,
-) -> Format {
-    Format { rule, confidence: Confidence::High, literals, expression, is_secret: always }
+const fn high(rule: Rule, literals: &'static [&'static str], expression: &'static str) -> Format {
+    Format {
+        rule,
+        confidence: Confidence::High,
+        literals,
+        expression,
+        is_secret: always,
+    }
 }
 
 const FORMATS: &[Format] = &[
@@ -155,7 +172,9 @@ const FORMATS: &[Format] = &[
     ),
     high(
         Rule::GitlabToken,
-        &["glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "gloas-", "glsoat-", "glft-", "glimt-"],
+        &[
+            "glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "gloas-", "glsoat-", "glft-", "glimt-",
+        ],
         r"(gl(?:pat|dt|rt|ptt|cbt|oas|soat|ft|imt)-[A-Za-z0-9_=-]{20,}(?:\.[a-z0-9]{2}\.[a-z0-9]{9})?)",
     ),
     high(
@@ -168,7 +187,9 @@ const FORMATS: &[Format] = &[
     ),
     high(
         Rule::StripeKey,
-        &["sk_test_", "sk_live_", "sk_prod_", "rk_test_", "rk_live_", "rk_prod_", "whsec_"],
+        &[
+            "sk_test_", "sk_live_", "sk_prod_", "rk_test_", "rk_live_", "rk_prod_", "whsec_",
+        ],
         r"((?:sk|rk)_(?:test|live|prod)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{20,})",
     ),
     high(
@@ -176,7 +197,11 @@ const FORMATS: &[Format] = &[
         &["AIza", "ya29.", "GOCSPX-"],
         r"(AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,})",
     ),
-    high(Rule::AnthropicKey, &["sk-ant-"], r"(sk-ant-[A-Za-z0-9_-]{20,})"),
+    high(
+        Rule::AnthropicKey,
+        &["sk-ant-"],
+        r"(sk-ant-[A-Za-z0-9_-]{20,})",
+    ),
     Format {
         rule: Rule::OpenaiKey,
         confidence: Confidence::High,
@@ -188,8 +213,16 @@ const FORMATS: &[Format] = &[
         is_secret: looks_random,
     },
     high(Rule::NpmToken, &["npm_"], r"(npm_[A-Za-z0-9]{36,})"),
-    high(Rule::PypiToken, &["pypi-AgE"], r"(pypi-AgE[A-Za-z0-9_-]{16,})"),
-    high(Rule::SendgridKey, &["SG."], r"(SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})"),
+    high(
+        Rule::PypiToken,
+        &["pypi-AgE"],
+        r"(pypi-AgE[A-Za-z0-9_-]{16,})",
+    ),
+    high(
+        Rule::SendgridKey,
+        &["SG."],
+        r"(SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})",
+    ),
     Format {
         rule: Rule::TwilioKey,
         confidence: Confidence::Ordinary,
@@ -200,9 +233,27 @@ const FORMATS: &[Format] = &[
     high(
         Rule::VendorToken,
         &[
-            "dop_v1_", "doo_v1_", "dor_v1_", "hf_", "shpat_", "shpca_", "shppa_", "shpss_",
-            "dckr_pat_", "hvs.", "hvb.", "glsa_", "lin_api_", "rubygems_", "xkeysib-", "tskey-",
-            "ATATT3", "figd_", "sntrys_", "sbp_", "AGE-SECRET-KEY-1",
+            "dop_v1_",
+            "doo_v1_",
+            "dor_v1_",
+            "hf_",
+            "shpat_",
+            "shpca_",
+            "shppa_",
+            "shpss_",
+            "dckr_pat_",
+            "hvs.",
+            "hvb.",
+            "glsa_",
+            "lin_api_",
+            "rubygems_",
+            "xkeysib-",
+            "tskey-",
+            "ATATT3",
+            "figd_",
+            "sntrys_",
+            "sbp_",
+            "AGE-SECRET-KEY-1",
         ],
         concat!(
             r"((?:do[opr]_v1_|hf_|shp(?:at|ca|pa|ss)_|dckr_pat_|hv[sb]\.|glsa_|lin_api_|",

@@ -94,7 +94,10 @@ pub(super) fn length_at_start(text: &str) -> Option<usize> {
     } else {
         return None;
     };
-    let end = text.bytes().take(MAXIMUM_LENGTH).position(|byte| byte == b']')?;
+    let end = text
+        .bytes()
+        .take(MAXIMUM_LENGTH)
+        .position(|byte| byte == b']')?;
     is_body(text.get(start.len()..end)?).then_some(end + 1)
 }
 
@@ -104,8 +107,7 @@ fn is_secret_body(body: &str) -> bool {
     match body.split_once(':') {
         None => Rule::NAMES.contains(&body),
         Some((rule, fingerprint)) => {
-            let is_rule_byte =
-                |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+            let is_rule_byte = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
             !rule.is_empty() && rule.bytes().all(is_rule_byte) && is_fingerprint(fingerprint)
         }
     }
@@ -128,5 +130,8 @@ fn is_address_body(body: &str) -> bool {
 }
 
 fn is_fingerprint(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 16
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -124,7 +124,11 @@ impl Scrubber {
     }
 
     fn pass<'a>(&'a self, fingerprints: Option<&'a FingerprintKey>) -> Pass<'a> {
-        Pass { scrubber: self, fingerprints, level: 0 }
+        Pass {
+            scrubber: self,
+            fingerprints,
+            level: 0,
+        }
     }
 }
 
@@ -165,7 +169,11 @@ impl Pass<'_> {
             AddressMode::Keys => class == KeyClass::Address,
             AddressMode::All => true,
         };
-        let shortest = if with_addresses { SHORTEST_ADDRESS } else { SHORTEST_SECRET };
+        let shortest = if with_addresses {
+            SHORTEST_ADDRESS
+        } else {
+            SHORTEST_SECRET
+        };
         if text.len() < shortest {
             return None;
         }
@@ -207,8 +215,9 @@ impl Pass<'_> {
             cards::find(text, &mut spans);
         }
         if profile.has_sign {
-            let hides_secret =
-                |value: &str| self.level >= MAXIMUM_LEVEL || self.deeper().text(value, class).is_some();
+            let hides_secret = |value: &str| {
+                self.level >= MAXIMUM_LEVEL || self.deeper().text(value, class).is_some()
+            };
             assignments::find(text, &self.scrubber.names, hides_secret, &mut spans);
         }
         if with_addresses {
@@ -218,7 +227,10 @@ impl Pass<'_> {
     }
 
     fn deeper(&self) -> Self {
-        Self { level: self.level + 1, ..*self }
+        Self {
+            level: self.level + 1,
+            ..*self
+        }
     }
 
     /// Replaces the spans, except where they lie inside a replacement; spans that overlap are
@@ -240,7 +252,12 @@ impl Pass<'_> {
         for span in &spans {
             output.push_str(text.get(position..span.range.start)?);
             let secret = text.get(span.range.clone())?;
-            push(&mut output, span.finding, secret.as_bytes(), self.fingerprints);
+            push(
+                &mut output,
+                span.finding,
+                secret.as_bytes(),
+                self.fingerprints,
+            );
             position = span.range.end;
         }
         output.push_str(text.get(position..)?);
@@ -253,7 +270,10 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     spans.sort_by_key(|span| (span.range.start, std::cmp::Reverse(span.range.end)));
     let mut result: Vec<Span> = Vec::with_capacity(spans.len());
     for span in spans {
-        match result.last_mut().filter(|last| span.range.start < last.range.end) {
+        match result
+            .last_mut()
+            .filter(|last| span.range.start < last.range.end)
+        {
             Some(last) => {
                 if span.range.len() > last.range.len() {
                     last.finding = span.finding;
@@ -275,7 +295,13 @@ struct Profile {
 impl Profile {
     fn of(text: &str) -> Self {
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
-        let signs = text.bytes().filter(|byte| matches!(byte, b'=' | b':')).count();
-        Self { digits, has_sign: signs > 0 }
+        let signs = text
+            .bytes()
+            .filter(|byte| matches!(byte, b'=' | b':'))
+            .count();
+        Self {
+            digits,
+            has_sign: signs > 0,
+        }
     }
 }

@@ -32,8 +32,16 @@ pub(super) struct Full;
 
 impl<T> Suffixes<T> {
     pub(super) fn new() -> Self {
-        let root = Node { letter: 0, value: None, first_child: 0, next_sibling: 0 };
-        Self { nodes: vec![root], roots: [0; 256] }
+        let root = Node {
+            letter: 0,
+            value: None,
+            first_child: 0,
+            next_sibling: 0,
+        };
+        Self {
+            nodes: vec![root],
+            roots: [0; 256],
+        }
     }
 
     /// Adds a name; a name added twice has the later value. Says whether it has any letter.
@@ -68,7 +76,10 @@ impl<T> Suffixes<T> {
         if parent == 0 {
             return self.roots.get(usize::from(letter)).copied().unwrap_or(0);
         }
-        let mut index = self.nodes.get(usize::from(parent)).map_or(0, |node| node.first_child);
+        let mut index = self
+            .nodes
+            .get(usize::from(parent))
+            .map_or(0, |node| node.first_child);
         while let Some(node) = self.nodes.get(usize::from(index)).filter(|_| index != 0) {
             if node.letter == letter {
                 return index;
@@ -84,8 +95,15 @@ impl<T> Suffixes<T> {
             Some(node) => std::mem::replace(&mut node.first_child, index),
             None => 0,
         };
-        self.nodes.push(Node { letter, value: None, first_child: 0, next_sibling });
-        if parent == 0 && let Some(root) = self.roots.get_mut(usize::from(letter)) {
+        self.nodes.push(Node {
+            letter,
+            value: None,
+            first_child: 0,
+            next_sibling,
+        });
+        if parent == 0
+            && let Some(root) = self.roots.get_mut(usize::from(letter))
+        {
             *root = index;
         }
         Ok(index)
@@ -96,5 +114,7 @@ impl<T> Suffixes<T> {
 fn letters(name: &str) -> impl Iterator<Item = (usize, u8)> {
     let counts = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let bytes = name.bytes().enumerate().rev();
-    bytes.filter(move |(_, byte)| counts(*byte)).map(|(at, byte)| (at, byte.to_ascii_lowercase()))
+    bytes
+        .filter(move |(_, byte)| counts(*byte))
+        .map(|(at, byte)| (at, byte.to_ascii_lowercase()))
 }
