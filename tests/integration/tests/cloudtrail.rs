@@ -66,16 +66,20 @@ fn imported() -> Option<&'static Imported> {
 
 fn import_twice(file: &Path) -> Imported {
     let cluster = Cluster::start(&Options {
-        // Every segment is kept, and whatever the server would log of a statement is logged.
-        settings: &[("wal_keep_size", "2GB"), ("log_statement", "all")],
+        // No segment of the log of writes is recycled.
+        settings: &[("wal_keep_size", "2GB")],
         ..Options::default()
     });
     let database = cluster.database();
     let name = database.name().to_owned();
+    let mut session = database.superuser();
+    let mut alter = |what: &str| session.batch_execute(what).unwrap();
     // Compressed metadata would hide from a search for bytes what it holds.
-    let uncompressed = "ALTER TABLE activity.events ALTER metadata SET STORAGE EXTERNAL";
-    database.superuser().batch_execute(uncompressed).unwrap();
+    alter("ALTER TABLE activity.events ALTER metadata SET STORAGE EXTERNAL");
+    // Whatever a server may log of the import's statements is logged, not those of the tests.
+    alter(&format!("ALTER DATABASE {name} SET log_statement = 'all'"));
     let printed = [(); 2].map(|()| import(&database, File::open(file).unwrap().into()));
+    alter(&format!("ALTER DATABASE {name} RESET log_statement"));
     let source = std::fs::read_to_string(file).unwrap();
     Imported {
         source: source
