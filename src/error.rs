@@ -63,13 +63,8 @@ pub enum Error {
         total: usize,
         problems: Vec<(usize, Error)>,
     },
-    /// The key file can't be used (58P01, F0000).
+    /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
-    /// A rule of the server is broken, such as an encoding (0A000).
-    Unsupported {
-        what: &'static str,
-        hint: &'static str,
-    },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -175,9 +170,6 @@ impl Error {
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
             ),
-            Self::Unsupported { what, .. } => {
-                (Code::ERRCODE_FEATURE_NOT_SUPPORTED, (*what).to_owned())
-            }
             Self::Internal { place } => (
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("unexpected state in {place}"),
@@ -220,9 +212,7 @@ impl Error {
             Self::SchemaMismatch { .. } => {
                 "activity.check_event(action, metadata) lists the problems without recording."
             }
-            Self::Unknown { hint, .. }
-            | Self::Denied { hint, .. }
-            | Self::Unsupported { hint, .. } => hint,
+            Self::Unknown { hint, .. } | Self::Denied { hint, .. } => hint,
             Self::AppendOnly { .. } => "Events leave the log only through retention and erasure.",
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
@@ -292,10 +282,27 @@ pub fn raise(error: Error) -> ! {
     unreachable!()
 }
 
-/// Sends the error as a warning: the statement goes on.
+/// Sends the error as a warning: the statement goes on, and the event is recorded all the same.
 pub fn warn(error: &Error) {
     ErrorReport::from(error.clone()).report(PgLogLevel::WARNING);
 }
+
+/// Sends the error as a warning: the statement goes on, but without the event.
+pub fn warn_of_loss(error: &Error) {
+    let report = error.report();
+    let message = format!("event lost: {}", report.message);
+    log(format!("activity_log: {message}"));
+    warning(report.code, message, ON_ERROR_HINT);
+}
+
+/// Sends a warning about an event that the server itself refused. Its message may quote data.
+pub fn warn_of_refusal(code: PgSqlErrorCode) {
+    let message = format!("event lost: the server raised SQLSTATE {}", sqlstate(code));
+    log(format!("activity_log: {message}"));
+    warning(code, message, ON_ERROR_HINT);
+}
+
+const ON_ERROR_HINT: &str = "activity.on_error is warn, so the statement goes on.";
 
 /// Sends a warning that has no error behind it.
 pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {

@@ -104,11 +104,7 @@ fn scrubber() -> Result<Rc<Scrubber>, Error> {
         return Ok(scrubber);
     }
     let extra = settings::text(&settings::REDACT_KEYS).unwrap_or_default();
-    let extra_keys: Vec<&str> = extra
-        .split(',')
-        .map(str::trim)
-        .filter(|key| !key.is_empty())
-        .collect();
+    let extra_keys: Vec<&str> = settings::key_names(&extra).collect();
     let addresses = match settings::REDACT_ADDRESSES.get() {
         RedactAddresses::Off => AddressMode::Off,
         RedactAddresses::Keys => AddressMode::Keys,

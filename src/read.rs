@@ -252,7 +252,7 @@ fn checked_page_size(page_size: Option<i32>) -> Result<usize, Error> {
     if !(1..=MAX_PAGE).contains(&size) {
         return Err(Error::invalid(
             "page_size",
-            format!("it is between 1 and {MAX_PAGE}"),
+            format!("it must be between 1 and {MAX_PAGE}"),
         ));
     }
     Ok(size as usize)
@@ -284,7 +284,10 @@ fn filter_status(query: &mut Query, status: Option<&str>) -> Result<(), Error> {
         return Ok(());
     };
     Status::parse(status).ok_or_else(|| {
-        Error::invalid("status", "it is one of success, failure, error and denied")
+        Error::invalid(
+            "status",
+            "it must be one of success, failure, error and denied",
+        )
     })?;
     query.filter("status = $", db::text(Some(status)));
     Ok(())

@@ -261,7 +261,7 @@ fn register_actions(
         argument: "actions",
     })?;
     let serde_json::Value::Array(entries) = value else {
-        return Err(Error::invalid("actions", "it is a JSON array of objects").into());
+        return Err(Error::invalid("actions", "it must be a JSON array of objects").into());
     };
     let registrations = entries
         .iter()
@@ -272,7 +272,10 @@ fn register_actions(
 
 fn registration(entry: &serde_json::Value) -> Result<Registration, Error> {
     let serde_json::Value::Object(object) = entry else {
-        return Err(Error::invalid("actions", "it is a JSON array of objects"));
+        return Err(Error::invalid(
+            "actions",
+            "it must be a JSON array of objects",
+        ));
     };
     const KEYS: [&str; 8] = [
         "action",
@@ -296,7 +299,7 @@ fn registration(entry: &serde_json::Value) -> Result<Registration, Error> {
     let text = |key: &'static str| match object.get(key) {
         None | Some(serde_json::Value::Null) => Ok(None),
         Some(serde_json::Value::String(text)) => Ok(given(Some(text)).map(str::to_owned)),
-        Some(_) => Err(Error::invalid(key, "it is a JSON string")),
+        Some(_) => Err(Error::invalid(key, "it must be a JSON string")),
     };
     Ok(Registration {
         action: text("action")?.ok_or(Error::Missing { argument: "action" })?,
@@ -321,7 +324,7 @@ fn registration(entry: &serde_json::Value) -> Result<Registration, Error> {
 
 fn text_array(value: &serde_json::Value) -> Result<Vec<String>, Error> {
     serde_json::from_value(value.clone())
-        .map_err(|_| Error::invalid("controls", "it is a JSON array of strings"))
+        .map_err(|_| Error::invalid("controls", "it must be a JSON array of strings"))
 }
 
 /// Registers all or none, and records the change in the log.
@@ -373,13 +376,28 @@ fn check_registration(registration: &Registration) -> Result<(), Error> {
     {
         return Err(Error::invalid(
             "severity",
-            format!("it is one of {}", taxonomy::SEVERITIES.join(", ")),
+            format!("it must be one of {}", taxonomy::SEVERITIES.join(", ")),
         ));
+    }
+    if let Some(keep) = registration.keep
+        && !is_positive(&keep)
+    {
+        return Err(Error::invalid("keep", "it must be longer than nothing"));
     }
     registration
         .metadata_schema
         .as_ref()
         .map_or(Ok(()), |schema| compile_value(schema).map(|_| ()))
+}
+
+/// Whether an interval has no negative part and is not zero.
+fn is_positive(interval: &Interval) -> bool {
+    let parts = [
+        i64::from(interval.months()),
+        i64::from(interval.days()),
+        interval.micros(),
+    ];
+    parts.iter().all(|part| *part >= 0) && parts.iter().any(|part| *part > 0)
 }
 
 /// Writes one registration; its version, and whether anything changed.

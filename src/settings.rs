@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use activity_log_core::privacy::{AddressMode, ScrubOptions, Scrubber};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{PostgresGucEnum, pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
@@ -213,7 +214,7 @@ fn define_redaction() {
             &REDACT_KEYS,
             GucContext::Suset,
             GucFlags::default(),
-            None,
+            Some(check_redact_keys),
             Some(redaction_assigned),
             None,
         );
@@ -268,6 +269,37 @@ unsafe extern "C-unwind" fn check_client_ip(
             c"activity.client_ip must be an IP address",
         )
     }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_redact_keys(
+    value: *mut *mut std::ffi::c_char,
+    _extra: *mut *mut std::ffi::c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    let are_names = |text: &str| {
+        let extra_keys: Vec<&str> = key_names(text).collect();
+        let options = ScrubOptions {
+            extra_keys: &extra_keys,
+            addresses: AddressMode::Off,
+        };
+        Scrubber::new(&options).is_ok()
+    };
+    // SAFETY: the server passes a pointer to its own NUL-terminated string, or to NULL.
+    unsafe {
+        accept(
+            value,
+            are_names,
+            c"activity.redact_keys must be key names separated by commas",
+        )
+    }
+}
+
+/// The names in a list such as that of `activity.redact_keys`.
+pub fn key_names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
 }
 
 /// Whether a text is unset, empty or accepted; the message of a refusal does not repeat the value,

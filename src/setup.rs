@@ -193,7 +193,7 @@ fn checked_premake(premake: i32) -> Result<i32, Error> {
     } else {
         Err(Error::invalid(
             "premake",
-            format!("it is between 1 and {MAX_PREMAKE}"),
+            format!("it must be between 1 and {MAX_PREMAKE}"),
         ))
     }
 }

@@ -291,7 +291,7 @@ pub fn document(part: activity_log_core::jsonb::Value<'_>) -> Option<Vec<u8>> {
 /// # Errors
 /// An invalid `keep` if the text is no interval.
 pub fn parse_interval(text: &str) -> Result<pgrx::datum::Interval, Error> {
-    let invalid = || Error::invalid("keep", "it is an interval");
+    let invalid = || Error::invalid("keep", "it must be an interval");
     let text = std::ffi::CString::new(text).map_err(|_| invalid())?;
     pgrx::PgTryBuilder::new(|| {
         // SAFETY: interval_in takes a cstring, a type and a modifier and returns an interval.

@@ -136,7 +136,7 @@ pub enum DocumentProblem {
 impl fmt::Display for DocumentProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnObject => formatter.write_str("it is a JSON object"),
+            Self::NotAnObject => formatter.write_str("it must be a JSON object"),
             Self::TooDeep => {
                 write!(
                     formatter,

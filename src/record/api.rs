@@ -75,33 +75,13 @@ pub(super) fn tolerate<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<Opt
     }
     match db::in_subtransaction(work) {
         Ok(result) => Ok(Some(result)),
-        Err(failure) => {
-            report_loss(failure);
+        Err(Failure::Refused(error)) => {
+            error::warn_of_loss(&error);
             Ok(None)
         }
-    }
-}
-
-fn report_loss(failure: Failure) {
-    match failure {
-        Failure::Refused(error) => {
-            error::log(format!(
-                "activity_log: event lost: {}",
-                error.report().message
-            ));
-            error::warn(&error);
-        }
-        Failure::Raised { code } => {
-            let message = format!(
-                "activity_log: event lost: SQLSTATE {}",
-                error::sqlstate(code)
-            );
-            error::log(message.clone());
-            error::warning(
-                code,
-                message,
-                "activity.on_error is warn, so the statement goes on.",
-            );
+        Err(Failure::Raised { code }) => {
+            error::warn_of_refusal(code);
+            Ok(None)
         }
     }
 }

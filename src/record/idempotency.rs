@@ -17,7 +17,9 @@ pub fn claim(events: &[(Stamp, Event<'_>)]) -> Result<HashMap<usize, [u8; 16]>, 
     let mut keyed: Vec<(usize, [u8; 16], &str)> = events
         .iter()
         .enumerate()
-        .filter_map(|(index, (_, event))| Some((index, event.tenant_id, event.idempotency_key?)))
+        .filter_map(|(index, (_, event))| {
+            Some((index, event.tenant_id, event.idempotency_key.as_deref()?))
+        })
         .collect();
     keyed.sort_by(|a, b| (a.1, a.2).cmp(&(b.1, b.2)));
     let mut taken = HashMap::new();

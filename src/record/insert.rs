@@ -18,29 +18,52 @@ use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::rc::Rc;
 
-/// The columns of `activity.events` in their stored order, with their types.
-const COLUMNS: [(&str, pg_sys::Oid); 21] = [
-    ("recorded_at", pg_sys::TIMESTAMPTZOID),
-    ("occurred_at", pg_sys::TIMESTAMPTZOID),
-    ("xact", pg_sys::XID8OID),
-    ("gen", pg_sys::INT4OID),
-    ("action_version", pg_sys::INT4OID),
-    ("event_id", pg_sys::UUIDOID),
-    ("tenant_id", pg_sys::UUIDOID),
-    ("action", pg_sys::TEXTOID),
-    ("status", pg_sys::TEXTOID),
-    ("source", pg_sys::TEXTOID),
-    ("actor_type", pg_sys::TEXTOID),
-    ("actor_id", pg_sys::TEXTOID),
-    ("object_type", pg_sys::TEXTOID),
-    ("object_id", pg_sys::TEXTOID),
-    ("request_id", pg_sys::TEXTOID),
-    ("ip_hash", pg_sys::BYTEAOID),
-    ("ip_prefix", pg_sys::CIDROID),
-    ("user_agent", pg_sys::TEXTOID),
-    ("db_role", pg_sys::TEXTOID),
-    ("metadata", pg_sys::JSONBOID),
-    ("changes", pg_sys::JSONBOID),
+/// A column of `activity.events`.
+struct Column {
+    name: &'static str,
+    type_oid: pg_sys::Oid,
+    is_required: bool,
+}
+
+const fn required(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column {
+        name,
+        type_oid,
+        is_required: true,
+    }
+}
+
+const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column {
+        name,
+        type_oid,
+        is_required: false,
+    }
+}
+
+/// The columns in their stored order.
+const COLUMNS: [Column; 21] = [
+    required("recorded_at", pg_sys::TIMESTAMPTZOID),
+    required("occurred_at", pg_sys::TIMESTAMPTZOID),
+    required("xact", pg_sys::XID8OID),
+    required("gen", pg_sys::INT4OID),
+    optional("action_version", pg_sys::INT4OID),
+    required("event_id", pg_sys::UUIDOID),
+    required("tenant_id", pg_sys::UUIDOID),
+    required("action", pg_sys::TEXTOID),
+    required("status", pg_sys::TEXTOID),
+    required("source", pg_sys::TEXTOID),
+    optional("actor_type", pg_sys::TEXTOID),
+    optional("actor_id", pg_sys::TEXTOID),
+    optional("object_type", pg_sys::TEXTOID),
+    optional("object_id", pg_sys::TEXTOID),
+    optional("request_id", pg_sys::TEXTOID),
+    optional("ip_hash", pg_sys::BYTEAOID),
+    optional("ip_prefix", pg_sys::CIDROID),
+    optional("user_agent", pg_sys::TEXTOID),
+    optional("db_role", pg_sys::TEXTOID),
+    required("metadata", pg_sys::JSONBOID),
+    optional("changes", pg_sys::JSONBOID),
 ];
 
 /// The constraints of our own, which every event fulfils because of its types.
@@ -120,7 +143,7 @@ fn insert_batch(
 
 fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
     let text = |text: &str| Some(value::varlena(text.as_bytes()));
-    let optional = |text: &Option<std::borrow::Cow<'_, str>>| {
+    let given = |text: &Option<std::borrow::Cow<'_, str>>| {
         text.as_deref().map(|text| value::varlena(text.as_bytes()))
     };
     let address = event.address;
@@ -137,16 +160,16 @@ fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
         text(event.action),
         text(event.status.name()),
         text(event.source.name()),
-        optional(&event.actor_type),
-        optional(&event.actor_id),
-        optional(&event.object_type),
-        optional(&event.object_id),
-        optional(&event.request_id),
+        given(&event.actor_type),
+        given(&event.actor_id),
+        given(&event.object_type),
+        given(&event.object_id),
+        given(&event.request_id),
         address
             .and_then(|token| token.hash)
             .map(|hash| value::varlena(&hash)),
         address.map(|token| value::network(token.prefix.0, token.prefix.1)),
-        optional(&event.user_agent),
+        given(&event.user_agent),
         text(common.role),
         Some(value::varlena(&event.metadata)),
         None,
@@ -378,10 +401,12 @@ unsafe fn has_only_own_constraints(columns: pg_sys::TupleDesc) -> bool {
 /// # Safety
 /// The descriptor has as many columns as ours.
 unsafe fn has_own_columns(columns: pg_sys::TupleDesc) -> bool {
-    COLUMNS.iter().enumerate().all(|(index, (_, type_oid))| {
+    COLUMNS.iter().enumerate().all(|(index, column)| {
         // SAFETY: index is below natts.
         let attribute = unsafe { attribute(columns, index) };
-        attribute.atttypid == *type_oid && !attribute.attisdropped
+        attribute.atttypid == column.type_oid
+            && !attribute.attisdropped
+            && (column.is_required || !attribute.attnotnull)
     })
 }
 
@@ -402,7 +427,7 @@ unsafe fn attribute<'a>(
 
 /// The ordinary way, for partitions that need the executor.
 fn insert_by_statement(tuple: &Tuple) -> Result<(), Error> {
-    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
     let places: Vec<String> = (1..=COLUMNS.len()).map(|n| format!("${n}")).collect();
     let sql = format!(
         "INSERT INTO activity.events ({}) VALUES ({})",
@@ -412,7 +437,7 @@ fn insert_by_statement(tuple: &Tuple) -> Result<(), Error> {
     let parameters: Vec<Parameter> = COLUMNS
         .iter()
         .zip(tuple)
-        .map(|((_, oid), value)| (*oid, *value))
+        .map(|(column, value)| (column.type_oid, *value))
         .collect();
     db::run(&sql, &parameters).map(|_| ())
 }

@@ -44,12 +44,13 @@ fn record_many(
     let skip = match given(on_error).unwrap_or("raise") {
         "raise" => false,
         "skip" => true,
-        _ => return Err(Error::invalid("on_error", "it is raise or skip").into()),
+        _ => return Err(Error::invalid("on_error", "it must be raise or skip").into()),
     };
-    let document = events
-        .and_then(JsonbArg::document)
-        .ok_or(Error::Missing { argument: "events" })?;
-    let outcomes = tolerate(|| record_batch(document, skip))?.unwrap_or_default();
+    let outcomes = tolerate(|| {
+        let document = events.and_then(JsonbArg::document);
+        record_batch(document.ok_or(Error::Missing { argument: "events" })?, skip)
+    })?
+    .unwrap_or_default();
     let rows = outcomes
         .into_iter()
         .enumerate()
@@ -77,7 +78,10 @@ fn record_batch(document: Jsonb<'_>, skip: bool) -> Result<Vec<Outcome>, Error> 
     let container = unwrapped(document, "events")?;
     let document = Jsonb::new(&container).map_err(|_| Error::Internal { place: "events" })?;
     let Value::Array(array) = document.root() else {
-        return Err(Error::invalid("events", "it is a JSON array of objects"));
+        return Err(Error::invalid(
+            "events",
+            "it must be a JSON array of objects",
+        ));
     };
     let context = context::current();
     let elements: Vec<Value<'_>> = array.iter().collect();
@@ -163,7 +167,7 @@ fn event<'a>(
     context: &'a Context,
 ) -> Result<Event<'a>, Error> {
     let Value::Object(object) = element else {
-        return Err(Error::invalid("event", "it is a JSON object"));
+        return Err(Error::invalid("event", "it must be a JSON object"));
     };
     let mut input = Input::default();
     for (name, value) in object.iter() {
@@ -186,13 +190,15 @@ fn assign<'a>(input: &mut Input<'a>, name: &str, value: Value<'a>) -> Result<(),
         "request_id" => input.request_id = text("request_id", value)?,
         "idempotency_key" => input.idempotency_key = text("idempotency_key", value)?,
         "metadata" => {}
-        "tenant_id" => input.tenant_id = parsed("tenant_id", value, parse_uuid, "it is a UUID")?,
+        "tenant_id" => {
+            input.tenant_id = parsed("tenant_id", value, parse_uuid, "it must be a UUID")?
+        }
         "client_ip" => {
             input.client_ip = parsed(
                 "client_ip",
                 value,
                 |text| text.parse().ok(),
-                "it is an IP address",
+                "it must be an IP address",
             )?;
         }
         "occurred_at" => {
@@ -200,7 +206,7 @@ fn assign<'a>(input: &mut Input<'a>, name: &str, value: Value<'a>) -> Result<(),
                 "occurred_at",
                 value,
                 value::parse_time,
-                "it is a time with time zone",
+                "it must be a time with time zone",
             )?;
         }
         _ => {
@@ -221,7 +227,7 @@ fn text<'a>(argument: &'static str, value: Value<'a>) -> Result<Option<&'a str>,
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(given(Some(text))),
-        _ => Err(Error::invalid(argument, "it is a JSON string")),
+        _ => Err(Error::invalid(argument, "it must be a JSON string")),
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Event<'a> {
     pub user_agent: Option<Cow<'a, str>>,
     /// A jsonb container.
     pub metadata: Cow<'a, [u8]>,
-    pub idempotency_key: Option<&'a str>,
+    pub idempotency_key: Option<Cow<'a, str>>,
 }
 
 /// The container of `{}`.
@@ -87,7 +87,10 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
     let status = match given(input.status) {
         None => Status::Success,
         Some(name) => Status::parse(name).ok_or_else(|| {
-            Error::invalid("status", "it is one of success, failure, error and denied")
+            Error::invalid(
+                "status",
+                "it must be one of success, failure, error and denied",
+            )
         })?,
     };
     let texts = Texts {
@@ -115,11 +118,7 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
             .transpose()?,
         user_agent: texts.user_agent(user_agent)?,
         metadata: protect(&tenant_id, metadata)?,
-        idempotency_key: limited(
-            "idempotency_key",
-            given(input.idempotency_key),
-            limits::MAX_IDENTIFIER,
-        )?,
+        idempotency_key: texts.identifier("idempotency_key", given(input.idempotency_key))?,
     })
 }
 
