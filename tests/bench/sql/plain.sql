@@ -36,8 +36,8 @@ CREATE TABLE bench.actions (
 CREATE TABLE bench.secret (secret bytea NOT NULL);
 INSERT INTO bench.secret VALUES (bench.gen_random_bytes(32));
 
--- Looks the action up, checks the keys of the metadata (not their types), scrubs with one regular
--- expression, hashes the address and inserts. It does less than activity.record(): no schema, no
+-- Looks the action up, checks the keys of the metadata (not their types), scrubs with regular
+-- expressions, hashes the address and inserts. It does less than activity.record(): no schema, no
 -- look inside strings, no fingerprints, no access rules, no search_path of its own.
 CREATE FUNCTION bench.record(
     p_action text,
@@ -52,6 +52,8 @@ DECLARE
     v_tenant uuid := nullif(current_setting('activity.tenant_id', true), '');
     v_now timestamptz := clock_timestamp();
     v_text text := p_metadata;
+    -- A cheap look first: the expression that replaces is three times as expensive.
+    v_suspicion constant text := '(?:password|secret|token|api_?key|authorization)"|(?:AKIA|ASIA)[A-Z0-9]{16}';
     v_secret constant text :=
         '("[^"]*(?:password|secret|token|api_?key|authorization)"\s*:\s*)"[^"]*"|\m(?:AKIA|ASIA)[A-Z0-9]{16}\M';
     v_id uuid := encode(set_bit(set_bit(overlay(
@@ -72,7 +74,7 @@ BEGIN
     IF octet_length(v_text) > 16384 THEN
         RAISE EXCEPTION 'metadata is too large' USING ERRCODE = '22001';
     END IF;
-    IF v_text ~* v_secret THEN
+    IF v_text ~* v_suspicion THEN
         p_metadata := regexp_replace(v_text, v_secret, '\1"[redacted]"', 'gi')::jsonb;
     END IF;
     INSERT INTO bench.events
