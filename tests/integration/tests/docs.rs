@@ -4,9 +4,10 @@
 //! from top to bottom in one session of the superuser, in a database of its own where the
 //! extension is set up. `<!-- test: fresh -->` on a line of its own begins a new database, without
 //! the extension. A block fenced as `sql error=23514` must raise exactly one error, with that
-//! SQLSTATE. Blocks in other fences are not run.
+//! SQLSTATE. A comment behind a statement, six spaces after the semicolon, must begin with the
+//! statement's result. Blocks in other fences are not run.
 
-use activity_log_integration::{Cluster, Database};
+use activity_log_integration::{Cluster, Database, Options};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ mod markdown;
 #[path = "docs/source.rs"]
 mod source;
 
-use markdown::{Section, Start};
+use markdown::{Announced, Section, Start};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -72,7 +73,8 @@ fn run(cluster: &Cluster, section: &Section) -> Result<(), String> {
     };
     let output = psql(&database, &section.script);
     clear_up(&database);
-    check(&output, section)
+    check_errors(&output, section)?;
+    check_results(&String::from_utf8_lossy(&output.stdout), section)
 }
 
 /// Runs a script whose lines have the numbers of the page's.
@@ -80,16 +82,9 @@ fn psql(database: &Database<'_>, script: &str) -> Output {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), script).unwrap();
     let mut psql = database.program("psql");
-    psql.args([
-        "-X",
-        "-q",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-v",
-        "VERBOSITY=verbose",
-    ])
-    .arg("-f")
-    .arg(file.path());
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
+        .args(["-v", "VERBOSITY=verbose", "-f"])
+        .arg(file.path());
     psql.output().unwrap()
 }
 
@@ -109,7 +104,7 @@ fn clear_up(database: &Database<'_>) {
 }
 
 /// The errors that psql has reported must be those that the section announces, in their order.
-fn check(output: &Output, section: &Section) -> Result<(), String> {
+fn check_errors(output: &Output, section: &Section) -> Result<(), String> {
     let printed = String::from_utf8_lossy(&output.stderr);
     let raised: Vec<(usize, &str)> = printed.lines().filter_map(raised_error).collect();
     let mut left = raised.iter();
@@ -133,6 +128,26 @@ fn check(output: &Output, section: &Section) -> Result<(), String> {
     }
 }
 
+/// Each comment behind a statement must begin with the statement's result.
+fn check_results(printed: &str, section: &Section) -> Result<(), String> {
+    let lines: Vec<&str> = printed.lines().collect();
+    for announced in &section.results {
+        let Announced { marker, comment } = announced;
+        let end = lines.iter().position(|line| line == marker);
+        let end = end.ok_or_else(|| format!("there is no marker {marker}"))?;
+        let result = end.checked_sub(1).map_or("", |before| lines[before]);
+        let is_result = comment
+            .strip_prefix(result)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(": "));
+        if !is_result {
+            return Err(format!(
+                "{marker} announces {comment}, but the result is {result}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Line and SQLSTATE of `psql:file:12: ERROR:  42704: ...`.
 fn raised_error(line: &str) -> Option<(usize, &str)> {
     let (place, report) = line.split_once(": ERROR:  ")?;
@@ -154,8 +169,9 @@ fn the_quick_start_is_also_one_file_that_runs() {
         );
     }
 
-    let database = Cluster::start(&activity_log_integration::Options::default());
-    let output = psql(&database.empty_database(), &file);
+    // The pages that run at the same time make roles of the same names.
+    let cluster = Cluster::start(&Options::default());
+    let output = psql(&cluster.empty_database(), &file);
     let printed = String::from_utf8_lossy(&output.stderr);
     let raised: Vec<&str> = printed
         .lines()
@@ -217,7 +233,7 @@ fn the_page_of_settings_lists_what_the_server_has() {
         let name = setting.split('|').next().unwrap();
         let part = markdown::part(&page, &format!("### {name}"));
         assert!(
-            part.contains("Default: "),
+            part.contains("Default:"),
             "{name} has no default at its end"
         );
     }

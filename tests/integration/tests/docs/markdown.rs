@@ -1,6 +1,7 @@
 //! As much of Markdown as the pages use.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 const FRESH: &str = "<!-- test: fresh -->";
@@ -29,7 +30,16 @@ pub struct Section {
     /// Line by line the page, with everything but the examples left empty.
     pub script: String,
     pub errors: Vec<Expected>,
+    pub results: Vec<Announced>,
     pub blocks: usize,
+}
+
+/// A result that stands in a comment behind its statement: `SELECT 1 + 1;      -- 2: a sum`.
+#[derive(Debug)]
+pub struct Announced {
+    /// What the script prints after the result.
+    pub marker: String,
+    pub comment: String,
 }
 
 /// A fence that is open.
@@ -70,6 +80,7 @@ fn section(start: Start, empty_lines: usize) -> Section {
         start,
         script: "\n".repeat(empty_lines),
         errors: Vec::new(),
+        results: Vec::new(),
         blocks: 0,
     }
 }
@@ -100,9 +111,22 @@ impl Reader {
             (Some(_), Some("")) => Ok(None),
             (Some(Fence::Other), _) => Ok(Some(Fence::Other)),
             (open, _) => {
-                self.current.script.push_str(line);
+                self.statement(number, line);
                 Ok(open)
             }
+        }
+    }
+
+    /// Passes a line on; where it announces a result, with a marker behind the result.
+    fn statement(&mut self, number: usize, line: &str) {
+        self.current.script.push_str(line);
+        if let Some((_, comment)) = line.split_once(";      -- ") {
+            let marker = format!("@{number}");
+            let end = self.current.script.len() - comment.len() - "-- ".len();
+            self.current.script.truncate(end);
+            write!(self.current.script, r"\echo {marker}").unwrap();
+            let comment = comment.to_owned();
+            self.current.results.push(Announced { marker, comment });
         }
     }
 
