@@ -15,7 +15,8 @@ TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
 export PGRX_HOME=${PGRX_HOME:-$ROOT/target/pgrx}
 export USER=${USER:-$(id -un)}
-export PATH=$ROOT/target/tools/bin:$PATH
+# Debian keeps pgbouncer and ldconfig where only root looks.
+export PATH=$ROOT/target/tools/bin:$PATH:/usr/sbin:/sbin
 # Our clusters are named explicitly; what the caller's shell says about another one must not count.
 unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGOPTIONS PGSERVICE
 

@@ -11,8 +11,14 @@ BEGIN
     END IF;
     FOREACH v_role IN ARRAY ARRAY['activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) v_role) THEN
-            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', v_role);
-        ELSIF EXISTS (
+            BEGIN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', v_role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                -- Another database of the cluster is installing at this moment.
+                NULL;
+            END;
+        END IF;
+        IF EXISTS (
             SELECT FROM pg_catalog.pg_roles r
             WHERE r.rolname OPERATOR(pg_catalog.=) v_role
               AND (r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolbypassrls)

@@ -6,7 +6,6 @@ CREATE TABLE activity.keys (
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE activity.keys IS 'Secrets of the key epochs: 0 for fingerprints, the others for addresses. Never dumped, readable by no role.';
-REVOKE ALL ON TABLE activity.keys FROM PUBLIC;
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON activity.keys
     FOR EACH STATEMENT EXECUTE FUNCTION activity._changed();

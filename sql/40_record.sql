@@ -17,15 +17,15 @@ CREATE FUNCTION activity.record_login(
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 AS $$
     SELECT activity.record(
-        action => CASE WHEN $2 IS DISTINCT FROM false THEN 'auth.login.success' ELSE 'auth.login.failure' END,
+        action => CASE WHEN $2 IS NOT FALSE THEN 'auth.login.success' ELSE 'auth.login.failure' END,
         metadata => coalesce($10, '{}'::pg_catalog.jsonb)
             OPERATOR(pg_catalog.||) pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
                 'method', $3,
-                'reason', CASE WHEN $2 IS DISTINCT FROM false THEN NULL ELSE coalesce($4, 'other') END)),
+                'reason', CASE WHEN $2 IS NOT FALSE THEN NULL ELSE coalesce($4, 'other') END)),
         tenant_id => $5,
         actor_id => $1,
         actor_type => $6,
-        status => CASE WHEN $2 IS DISTINCT FROM false THEN 'success' ELSE 'failure' END,
+        status => CASE WHEN $2 IS NOT FALSE THEN 'success' ELSE 'failure' END,
         client_ip => $7,
         user_agent => $8,
         request_id => $9,

@@ -1,5 +1,31 @@
 -- The public surface: everything is taken back, then granted line by line to who needs it.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA activity FROM PUBLIC;
+DO $revoke$
+DECLARE
+    v_statement text;
+BEGIN
+    -- Also what default privileges of the database gave to some role.
+    FOR v_statement IN
+        SELECT pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', p.oid::pg_catalog.regprocedure,
+                   CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
+        FROM pg_catalog.pg_proc p
+        CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
+        WHERE p.pronamespace OPERATOR(pg_catalog.=) 'activity'::pg_catalog.regnamespace
+          AND a.grantee OPERATOR(pg_catalog.<>) p.proowner
+          AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+                        AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
+        UNION ALL
+        SELECT pg_catalog.format('REVOKE ALL ON TABLE activity.keys FROM %s',
+                   CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
+        FROM pg_catalog.pg_class c
+        CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+        WHERE c.oid OPERATOR(pg_catalog.=) 'activity.keys'::pg_catalog.regclass
+          AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+    LOOP
+        EXECUTE v_statement;
+    END LOOP;
+END
+$revoke$;
 REVOKE ALL ON SCHEMA activity FROM PUBLIC;
 GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_auditor, activity_admin;
 

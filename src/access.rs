@@ -76,6 +76,11 @@ pub fn check_tenant(tenant: &[u8; 16], purpose: Purpose) -> Result<(), Error> {
     })
 }
 
+/// Whether the caller may read or write this tenant, without a trace in the log.
+pub fn may_reach(tenant: &[u8; 16], purpose: Purpose) -> Result<bool, Error> {
+    Ok(tenant_problem(tenant, purpose)?.is_none())
+}
+
 type Problem = (&'static str, &'static str);
 
 fn tenant_problem(tenant: &[u8; 16], purpose: Purpose) -> Result<Option<Problem>, Error> {

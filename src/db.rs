@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
-use pgrx::{FromDatum, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
+use pgrx::{FromDatum, IntoDatum, PgSqlErrorCode, PgTryBuilder, pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -120,6 +120,13 @@ pub fn find(relation: Relation) -> Option<pg_sys::Oid> {
 /// [`Error::NotSetUp`] before `setup()`.
 pub fn oid(relation: Relation) -> Result<pg_sys::Oid, Error> {
     find(relation).ok_or(Error::NotSetUp)
+}
+
+/// Takes the lock of a SELECT on a relation until the end of the transaction, so that its
+/// partitions stay attached while they are read.
+pub fn lock_shared(relation: pg_sys::Oid) {
+    // SAFETY: any relation may be locked; the server releases the lock.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
 }
 
 /// What a statement may see and do.
@@ -544,4 +551,30 @@ pub fn relation_name(relation: pg_sys::Oid) -> Option<String> {
         let name = pg_sys::get_rel_name(relation);
         (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
+}
+
+/// Every relation in the schema of the log.
+pub fn relations_of_schema() -> Result<Vec<pg_sys::Oid>, Error> {
+    query(
+        // A new snapshot: relations of this very statement count as well.
+        Mode::Write,
+        "SELECT oid FROM pg_catalog.pg_class WHERE relnamespace = 'activity'::regnamespace",
+        &[],
+        |row| row.must(1, "pg_class"),
+    )
+}
+
+/// Takes back what default privileges gave away on relations that were made since `known` was
+/// read. What an administrator granted on older ones stays.
+pub fn revoke_default_grants(known: &[pg_sys::Oid]) -> Result<(), Error> {
+    let known = (pg_sys::OIDARRAYOID, known.to_vec().into_datum());
+    let statements = query(
+        Mode::Write,
+        include_str!("../sql/query/default_grants.sql"),
+        &[known],
+        |row| row.must::<String>(1, "pg_class"),
+    )?;
+    statements
+        .iter()
+        .try_for_each(|statement| run(statement, &[]).map(|_| ()))
 }

@@ -36,6 +36,11 @@ pub extern "C-unwind" fn _PG_init() {
     context::watch_transactions();
 }
 
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_schema]
+mod tests;
+
+/// Read by pgrx's test framework.
 #[cfg(test)]
 pub mod pg_test {
     pub fn setup(_options: Vec<&str>) {}

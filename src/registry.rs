@@ -537,7 +537,13 @@ fn check_event(
             .into_iter()
             .map(|p| (p.pointer, p.keyword, p.message))
             .collect(),
-        Err((error, _)) => vec![(String::new(), "action".to_owned(), error.report().message)],
+        Err((
+            error @ (Error::UnknownAction { .. }
+            | Error::RetiredAction { .. }
+            | Error::Invalid { .. }),
+            _,
+        )) => vec![(String::new(), "action".to_owned(), error.report().message)],
+        Err((error, _)) => return Err(error.into()),
     };
     Ok(TableIterator::new(rows))
 }

@@ -168,15 +168,3 @@ pub fn name(partition: &Partition) -> Result<String, Error> {
         .map(pgrx::spi::quote_identifier)
         .ok_or(Error::Internal { place: "partition" })
 }
-
-/// Whether a partition has no pages, so that opening it would find nothing.
-pub fn is_empty(partition: &Partition) -> bool {
-    // SAFETY: the parent is locked, so the partition exists; the lock of a SELECT is taken on it.
-    unsafe {
-        let relation = pg_sys::table_open(partition.relation, pg_sys::AccessShareLock as i32);
-        let pages =
-            pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
-        pg_sys::table_close(relation, pg_sys::NoLock as i32);
-        pages == 0
-    }
-}

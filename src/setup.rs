@@ -17,15 +17,16 @@ use std::cell::Cell;
 const SCHEMA_VERSION: i32 = 1;
 
 /// Everything that holds data, in the order in which it is made. Each file may run again.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 6] = [
     include_str!("../sql/setup/10_log.sql"),
     include_str!("../sql/setup/20_access.sql"),
     include_str!("../sql/setup/30_registry.sql"),
     include_str!("../sql/setup/40_privacy.sql"),
     include_str!("../sql/setup/50_record.sql"),
     GUARDS,
-    include_str!("../sql/setup/70_grants.sql"),
 ];
+
+const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
 
 const GUARDS: &str = include_str!("../sql/setup/60_guards.sql");
 
@@ -226,10 +227,12 @@ fn lock() -> Result<(), Error> {
 
 /// Runs the scripts without the notices about what is there already.
 fn run_scripts() -> Result<(), Error> {
+    let known = db::relations_of_schema()?;
     for script in SCRIPTS {
         run_quietly(script)?;
     }
-    Ok(())
+    db::revoke_default_grants(&known)?;
+    run_quietly(GRANTS)
 }
 
 fn run_quietly(script: &str) -> Result<(), Error> {
@@ -242,8 +245,10 @@ fn run_quietly(script: &str) -> Result<(), Error> {
 /// Makes the partitions that are missing, with their guards; how many.
 fn make_partitions() -> Result<usize, Error> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
+    let known = db::relations_of_schema()?;
     let made = retention::make_ahead(record::now(), log.period, log.premake.unsigned_abs())?;
     if made > 0 {
+        db::revoke_default_grants(&known)?;
         run_quietly(GUARDS)?;
     }
     Ok(made)

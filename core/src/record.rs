@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::jsonb::{Jsonb, Value};
 use crate::registry::schema::{MAX_DOCUMENT_DEPTH, MAX_NUMBER_DIGITS};
 
@@ -184,6 +186,16 @@ fn check_part(part: Value<'_>, levels: usize) -> Result<(), DocumentProblem> {
         }
         _ => Ok(()),
     }
+}
+
+/// What stands for an idempotency key that must not be stored itself.
+#[must_use]
+pub fn idempotency_digest(key: &str) -> String {
+    let digest = Sha256::new()
+        .chain_update(b"activity_log/idempotency/v1\n")
+        .chain_update(key)
+        .finalize();
+    format!("sha256:{}", data_encoding::HEXLOWER.encode(&digest))
 }
 
 /// The longest beginning of `text` that has at most `limit` bytes.

@@ -1,18 +1,5 @@
--- Rights on the tables, granted line by line. Whatever default privileges of the database would
--- give away is taken back first.
-DO $grants$
-DECLARE
-    v_table regclass;
-BEGIN
-    FOR v_table IN
-        SELECT c.oid::regclass FROM pg_catalog.pg_class c
-        WHERE c.relnamespace = 'activity'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-          AND c.relacl IS NULL
-    LOOP
-        EXECUTE pg_catalog.format('REVOKE ALL ON TABLE %s FROM PUBLIC', v_table);
-    END LOOP;
-END
-$grants$;
+-- Rights on the tables, granted line by line. Whatever default privileges of the database gave
+-- away when the tables were made has been taken back before.
 
 -- Row security decides which rows.
 GRANT SELECT ON activity.events TO activity_reader;

@@ -118,7 +118,7 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
             .transpose()?,
         user_agent: texts.user_agent(user_agent)?,
         metadata: protect(&tenant_id, metadata)?,
-        idempotency_key: texts.identifier("idempotency_key", given(input.idempotency_key))?,
+        idempotency_key: texts.idempotency_key(given(input.idempotency_key))?,
     })
 }
 
@@ -267,6 +267,18 @@ impl Texts<'_> {
         limited(what, text, limits::MAX_IDENTIFIER)?
             .map(|text| privacy::scrub_text(self.tenant_id, text, TextKind::Identifier))
             .transpose()
+    }
+
+    /// A key that holds a secret is stored as its digest: it must still tell keys apart, also
+    /// where no key for fingerprints is at hand.
+    fn idempotency_key<'a>(&self, text: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Error> {
+        let Some(scrubbed) = self.identifier("idempotency_key", text)? else {
+            return Ok(None);
+        };
+        Ok(text.map(|text| match scrubbed {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(_) => limits::idempotency_digest(text).into(),
+        }))
     }
 
     fn kind<'a>(

@@ -15,15 +15,24 @@ use super::rule::Rule;
 /// Longer names are none.
 const MAXIMUM_KEY_LENGTH: usize = 64;
 
-/// A name, its sign and what is assigned to it.
+/// A name before a sign.
+struct Key {
+    range: Range<usize>,
+    is_quoted: bool,
+}
+
+/// A value after a sign, without its quotes.
+struct Value {
+    range: Range<usize>,
+    is_quoted: bool,
+}
+
+/// A name, the place of its sign (`=` or `:`) and what is assigned to it.
 struct Assignment<'a> {
     text: &'a str,
-    key: Range<usize>,
-    key_is_quoted: bool,
-    /// The place of `=` or `:`.
+    key: Key,
     sign: usize,
-    value: Range<usize>,
-    value_is_quoted: bool,
+    value: Value,
 }
 
 /// Adds every assigned secret in `text` to `spans`. `hides_secret` looks through a value that
@@ -34,32 +43,35 @@ pub(super) fn find(
     hides_secret: impl Fn(&str) -> bool,
     spans: &mut Vec<Span>,
 ) {
-    let signs = text
-        .bytes()
-        .enumerate()
-        .filter(|(_, byte)| matches!(byte, b'=' | b':'));
-    for (sign, _) in signs {
-        let Some((key, key_is_quoted)) = key_before(text, sign) else {
+    let is_encoded = text.as_bytes().contains(&b'%');
+    // What lies in a value that has been judged is not judged again for every sign in it: that
+    // would take quadratic time, and more where values are encoded within each other.
+    let (mut hidden_until, mut decoded_until) = (0, 0);
+    for (sign, _) in text.match_indices(['=', ':']) {
+        let Some(key) = Key::before(text, sign) else {
             continue;
         };
-        let name = decoded(text.get(key.clone()).unwrap_or_default());
+        let name = key.name(text);
         let class = class_of(names, text, &key, &name);
-        let Some(value_start) = value_start(text, sign) else {
-            continue;
+        let judged_until = match class {
+            KeyClass::Secret(..) => hidden_until,
+            _ if is_encoded => decoded_until,
+            _ => continue,
         };
-        if class == KeyClass::Ordinary && !text.as_bytes().contains(&b'%') {
-            continue;
+        let start = value_start(text, sign).filter(|start| *start >= judged_until);
+        let Some(start) = start else { continue };
+        let value = Value::at(text, start, is_delimited(text, &key));
+        if class == KeyClass::Ordinary {
+            decoded_until = value.range.end;
         }
-        let (value, value_is_quoted) = value_at(text, value_start, is_delimited(text, &key));
         let assignment = Assignment {
             text,
             key,
-            key_is_quoted,
             sign,
             value,
-            value_is_quoted,
         };
         if let Some(span) = assignment.secret(&name, class, &hides_secret) {
+            hidden_until = span.range.end;
             spans.push(span);
         }
     }
@@ -83,11 +95,11 @@ impl Assignment<'_> {
             };
             return (!is_replaced && !span.range.is_empty()).then_some(span);
         }
-        let value = self.text.get(self.value.clone())?;
+        let value = self.text.get(self.value.range.clone())?;
         let hides = self.is_equation() && value.contains('%') && hides_secret(&decoded(value));
         let finding = Finding::Secret(Rule::Encoded);
         hides.then(|| Span {
-            range: self.value.clone(),
+            range: self.value.range.clone(),
             finding,
         })
     }
@@ -97,31 +109,29 @@ impl Assignment<'_> {
     }
 
     fn plain_value(&self, name: &str, class: KeyClass) -> Option<Range<usize>> {
-        let value = self.text.get(self.value.clone())?;
+        let value = self.text.get(self.value.range.clone())?;
         let is_nothing = ["null", "nil", "None", "undefined"].contains(&value);
-        let is_container = !self.value_is_quoted && value.starts_with(['{', '[']);
-        let is_assigned = self.is_equation() || (!is_container && self.is_colon_assignment(value));
+        let is_assigned = self.is_equation() || self.is_colon_assignment(value);
         (is_assigned && !is_nothing && rule_of_key(name, class, Node::Text(value)).is_some())
-            .then(|| self.value.clone())
+            .then(|| self.value.range.clone())
     }
 
     /// A colon also stands in prose ("invalid token: user is gone"): there must be a quote, a
     /// line of its own, or a value that is no word.
     fn is_colon_assignment(&self, value: &str) -> bool {
         let is_line = self.begins_line() && {
-            let rest = self.text.get(self.value.end..).unwrap_or_default();
+            let rest = self.text.get(self.value.range.end..).unwrap_or_default();
             rest.lines()
                 .next()
                 .is_none_or(|line| line.trim().is_empty())
         };
-        self.key_is_quoted || self.value_is_quoted || is_line || looks_random(value)
+        self.key.is_quoted || self.value.is_quoted || is_line || looks_random(value)
     }
 
     fn begins_line(&self) -> bool {
-        let before = self.text.get(..self.key.start).unwrap_or_default();
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        line.bytes()
-            .all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'>' | b'#'))
+        let before = self.text.get(..self.key.range.start).unwrap_or_default();
+        let mut line = before.bytes().rev().take_while(|byte| *byte != b'\n');
+        line.all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'>' | b'#'))
     }
 
     /// The whole rest of a `Cookie` or `Authorization` header, after the scheme.
@@ -129,19 +139,19 @@ impl Assignment<'_> {
         if !matches!(rule, Rule::Cookie | Rule::Authorization) || self.is_equation() {
             return None;
         }
-        let before = self.text.get(..self.key.start)?.chars().next_back();
+        let before = self.text.get(..self.key.range.start)?.chars().next_back();
         let end = match before {
-            Some(quote @ ('"' | '\'')) if !self.key_is_quoted => quote,
+            Some(quote @ ('"' | '\'')) if !self.key.is_quoted => quote,
             _ if self.begins_line() => '\n',
             _ => return None,
         };
-        let rest = self.text.get(self.value.start..)?;
+        let rest = self.text.get(self.value.range.start..)?;
         let line = rest.split([end, '\n', '\r']).next()?.trim_end();
         let scheme = match rule {
             Rule::Authorization => scheme_length(line)?,
             _ => 0,
         };
-        Some(self.value.start + scheme..self.value.start + line.len())
+        Some(self.value.range.start + scheme..self.value.range.start + line.len())
     }
 }
 
@@ -166,9 +176,9 @@ fn scheme_length(line: &str) -> Option<usize> {
 }
 
 /// Signatures of presigned URLs have names that mean less elsewhere.
-fn class_of(names: &Names, text: &str, key: &Range<usize>, name: &str) -> KeyClass {
+fn class_of(names: &Names, text: &str, key: &Key, name: &str) -> KeyClass {
     let is_parameter = text
-        .get(..key.start)
+        .get(..key.range.start)
         .is_some_and(|before| before.ends_with(['?', '&']));
     let is_signature = ["sig", "signature"]
         .iter()
@@ -195,26 +205,30 @@ fn decoded(text: &str) -> Cow<'_, str> {
     Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }
 
-/// The name before a sign, and whether it is quoted.
-fn key_before(text: &str, sign: usize) -> Option<(Range<usize>, bool)> {
-    let before = text.get(..sign)?.trim_end_matches([' ', '\t']);
-    let unquoted = before.trim_end_matches(['"', '\'', '\\']);
-    let is_part = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || !byte.is_ascii()
-            || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$')
-    };
-    let length = unquoted.bytes().rev().take_while(is_part).count();
-    let is_name = (1..=MAXIMUM_KEY_LENGTH).contains(&length);
-    is_name.then(|| {
-        (
-            unquoted.len() - length..unquoted.len(),
-            unquoted.len() < before.len(),
-        )
-    })
+impl Key {
+    fn before(text: &str, sign: usize) -> Option<Self> {
+        let before = text.get(..sign)?.trim_end_matches([' ', '\t']);
+        let unquoted = before.trim_end_matches(['"', '\'', '\\']);
+        let is_part = |byte: &u8| {
+            byte.is_ascii_alphanumeric()
+                || !byte.is_ascii()
+                || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$')
+        };
+        let length = unquoted.bytes().rev().take_while(is_part).count();
+        let is_name = (1..=MAXIMUM_KEY_LENGTH).contains(&length);
+        is_name.then(|| Self {
+            range: unquoted.len() - length..unquoted.len(),
+            is_quoted: unquoted.len() < before.len(),
+        })
+    }
+
+    fn name<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        decoded(text.get(self.range.clone()).unwrap_or_default())
+    }
 }
 
-/// Where the value after a sign begins, if the sign assigns.
+/// Where the value after a sign begins, if the sign assigns. An array or object after a colon is
+/// no value here: what it holds has names of its own.
 fn value_start(text: &str, sign: usize) -> Option<usize> {
     let rest = text.get(sign + 1..)?;
     let is_equation = text.as_bytes().get(sign) == Some(&b'=');
@@ -225,37 +239,47 @@ fn value_start(text: &str, sign: usize) -> Option<usize> {
         [b'=', ..] => 1,
         _ => 0,
     };
-    let rest = rest.get(skipped..)?;
-    Some(text.len() - rest.trim_start_matches([' ', '\t']).len())
+    let rest = rest.get(skipped..)?.trim_start_matches([' ', '\t']);
+    let is_container = rest.starts_with(['{', '[']) && length_at_start(rest).is_none();
+    (is_equation || !is_container).then(|| text.len() - rest.len())
 }
 
 /// Whether the assignments around a key are divided by semicolons, so that spaces are values'.
-fn is_delimited(text: &str, key: &Range<usize>) -> bool {
-    let before = text.get(..key.start).unwrap_or_default().trim_end();
-    let after = text.get(key.end..).unwrap_or_default();
-    let next = after
-        .split_once(';')
-        .map(|(_, next)| next.split(';').next().unwrap_or_default());
-    before.ends_with(';') || (before.is_empty() && next.is_some_and(|next| next.contains('=')))
+fn is_delimited(text: &str, key: &Key) -> bool {
+    let before = text.get(..key.range.start).unwrap_or_default().trim_end();
+    let has_next = || {
+        let (_, after) = text.get(key.range.end..)?.split_once(';')?;
+        after.split(';').next().filter(|next| next.contains('='))
+    };
+    before.ends_with(';') || (before.is_empty() && has_next().is_some())
 }
 
-/// The value that begins at `start`, and whether it is quoted (the quotes are no part of it).
-fn value_at(text: &str, start: usize, is_delimited: bool) -> (Range<usize>, bool) {
-    let rest = text.get(start..).unwrap_or_default();
-    let inside = rest.trim_start_matches('\\');
-    if let Some(quote @ ('"' | '\'')) = inside.chars().next() {
-        let delimiter = rest.len() - inside.len() + quote.len_utf8();
-        let (opening, body) = rest.split_at_checked(delimiter).unwrap_or_default();
-        let start = start + delimiter;
-        return (start..start + quoted_length(body, opening, quote), true);
+impl Value {
+    /// The value that begins at `start`.
+    fn at(text: &str, start: usize, is_delimited: bool) -> Self {
+        let rest = text.get(start..).unwrap_or_default();
+        let inside = rest.trim_start_matches('\\');
+        if let Some(quote @ ('"' | '\'')) = inside.chars().next() {
+            let delimiter = rest.len() - inside.len() + quote.len_utf8();
+            let (opening, body) = rest.split_at_checked(delimiter).unwrap_or_default();
+            let start = start + delimiter;
+            let range = start..start + quoted_length(body, opening, quote);
+            return Self {
+                range,
+                is_quoted: true,
+            };
+        }
+        let is_end = |letter: char| match letter {
+            ';' | '\n' | '\r' => true,
+            '&' | '"' => !is_delimited,
+            other => !is_delimited && other.is_whitespace(),
+        };
+        let value = trimmed(rest.split(is_end).next().unwrap_or_default());
+        Self {
+            range: start..start + value.len(),
+            is_quoted: false,
+        }
     }
-    let is_end = |letter: char| match letter {
-        ';' | '\n' | '\r' => true,
-        '&' | '"' => !is_delimited,
-        other => !is_delimited && other.is_whitespace(),
-    };
-    let value = rest.split(is_end).next().unwrap_or_default();
-    (start..start + trimmed(value).len(), false)
 }
 
 /// The length of a quoted body up to its closing quote, or of all of it.

@@ -25,12 +25,12 @@ fn is_dirty(pass: Pass<'_>, value: Value<'_>, key: &str, class: KeyClass) -> boo
         return true;
     }
     match value {
-        Value::String(text) => pass.text(text, class).is_some(),
+        Value::String(text) => pass.hides(text, class),
         Value::Array(array) => array
             .iter()
             .any(|element| is_dirty(pass, element, key, class)),
         Value::Object(object) => object.iter().any(|(key, member)| {
-            is_dirty(pass, member, key, pass.classify(key)) || pass.key(key).is_some()
+            pass.hides(key, KeyClass::Ordinary) || is_dirty(pass, member, key, pass.classify(key))
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }

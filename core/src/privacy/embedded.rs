@@ -17,9 +17,9 @@ const MAXIMUM_DEPTH: usize = 64;
 
 /// Whether a text looks like a JSON array, object or string.
 pub(super) fn looks_like_json(text: &str) -> bool {
-    let bytes = text.trim_ascii().as_bytes();
+    let text = text.trim_ascii().as_bytes();
     matches!(
-        bytes,
+        text,
         [b'{', .., b'}'] | [b'[', .., b']'] | [b'"', _, .., b'"']
     )
 }

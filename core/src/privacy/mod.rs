@@ -22,6 +22,7 @@ mod replacement;
 mod rule;
 mod scrubber;
 mod suffixes;
+mod vocabulary;
 
 pub use keys::{AddressKey, FingerprintKey, epoch_secret, key_id, network_prefix};
 pub use scrubber::{AddressMode, ScrubOptions, Scrubber, ScrubberError, TextKind};

@@ -64,7 +64,8 @@ impl Patterns {
     /// Adds every secret in `text` to `spans`; where `identifier` is set, only those of formats
     /// that nothing else looks like.
     pub(super) fn find(&self, text: &str, identifier: bool, spans: &mut Vec<Span>) {
-        if text.len() < MINIMUM_LENGTH {
+        // Most texts hold no literal, and to see that is faster than to look for all of them.
+        if text.len() < MINIMUM_LENGTH || !self.literals.is_match(text) {
             return;
         }
         let mut tried = 0_u64;

@@ -139,10 +139,9 @@ const MAXIMUM_LEVEL: usize = 6;
 /// this it does not happen in text that was not made for it.
 const MAXIMUM_REPETITIONS: usize = 8;
 
-/// Shorter texts hold neither a secret nor an address.
-const SHORTEST_SECRET: usize = 5;
-const SHORTEST_ADDRESS: usize = 3;
 const SHORTEST_CARD: usize = 13;
+/// Shorter texts need a sign, a dot or a closing bracket or quote to hold anything.
+const SHORTEST_UNSIGNED_SECRET: usize = SHORTEST_CARD;
 
 /// One use of a scrubber: under which key, and how deep in strings that hold JSON.
 #[derive(Clone, Copy)]
@@ -164,20 +163,12 @@ impl Pass<'_> {
 
     /// A text under a key of this class; `None` if there is nothing to hide.
     pub(super) fn text(&self, text: &str, class: KeyClass) -> Option<String> {
-        let with_addresses = match self.scrubber.addresses {
-            AddressMode::Off => false,
-            AddressMode::Keys => class == KeyClass::Address,
-            AddressMode::All => true,
-        };
-        let shortest = if with_addresses {
-            SHORTEST_ADDRESS
-        } else {
-            SHORTEST_SECRET
-        };
-        if text.len() < shortest {
-            return None;
-        }
-        self.repeat(text, |text| self.text_once(text, class, with_addresses))
+        self.repeat(text, |text| self.text_once(text, class))
+    }
+
+    /// Whether there is anything to hide in a text under a key of this class.
+    pub(super) fn hides(&self, text: &str, class: KeyClass) -> bool {
+        self.text_once(text, class).is_some()
     }
 
     /// Applies a step until it finds nothing more.
@@ -198,8 +189,12 @@ impl Pass<'_> {
         self.splice(text, spans)
     }
 
-    fn text_once(&self, text: &str, class: KeyClass, with_addresses: bool) -> Option<String> {
-        if embedded::looks_like_json(text) {
+    fn text_once(&self, text: &str, class: KeyClass) -> Option<String> {
+        let profile = Profile::of(text);
+        if text.len() < SHORTEST_UNSIGNED_SECRET && profile.is_plain() {
+            return None;
+        }
+        if profile.has(Profile::CLOSER) && embedded::looks_like_json(text) {
             if self.level >= MAXIMUM_LEVEL {
                 let finding = Finding::Secret(Rule::Nesting);
                 return Some(replacement(finding, text.as_bytes(), self.fingerprints));
@@ -208,22 +203,32 @@ impl Pass<'_> {
                 return outcome;
             }
         }
-        let profile = Profile::of(text);
+        self.splice(text, self.spans(text, profile, class))
+    }
+
+    fn spans(&self, text: &str, profile: Profile, class: KeyClass) -> Vec<Span> {
         let mut spans = Vec::new();
         self.scrubber.patterns.find(text, false, &mut spans);
-        if profile.digits >= SHORTEST_CARD {
+        if text.len() >= SHORTEST_CARD && profile.has(Profile::DIGIT) {
             cards::find(text, &mut spans);
         }
-        if profile.has_sign {
-            let hides_secret = |value: &str| {
-                self.level >= MAXIMUM_LEVEL || self.deeper().text(value, class).is_some()
-            };
+        if profile.has(Profile::SIGN) {
+            let hides_secret =
+                |value: &str| self.level >= MAXIMUM_LEVEL || self.deeper().hides(value, class);
             assignments::find(text, &self.scrubber.names, hides_secret, &mut spans);
         }
-        if with_addresses {
+        if self.hides_addresses(class) && profile.has(Profile::SIGN | Profile::DOT) {
             addresses::find(text, &mut spans);
         }
-        self.splice(text, spans)
+        spans
+    }
+
+    fn hides_addresses(&self, class: KeyClass) -> bool {
+        match self.scrubber.addresses {
+            AddressMode::Off => false,
+            AddressMode::Keys => class == KeyClass::Address,
+            AddressMode::All => true,
+        }
     }
 
     fn deeper(&self) -> Self {
@@ -240,11 +245,10 @@ impl Pass<'_> {
             return None;
         }
         let replaced = existing(text);
-        spans.retain(|span| {
-            let is_within = |range: &std::ops::Range<usize>| {
-                range.start <= span.range.start && span.range.end <= range.end
-            };
-            !replaced.iter().any(is_within)
+        spans.retain(|Span { range, .. }| {
+            let following = replaced.partition_point(|other| other.end < range.end);
+            let replacement = replaced.get(following);
+            replacement.is_none_or(|replacement| range.start < replacement.start)
         });
         let spans = merged(spans);
         let mut position = 0;
@@ -286,22 +290,48 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     result
 }
 
-/// What a text has of the bytes that let whole groups of rules be skipped.
-struct Profile {
-    digits: usize,
-    has_sign: bool,
-}
+/// Which kinds of bytes that rules need a text has.
+#[derive(Clone, Copy)]
+struct Profile(u8);
 
 impl Profile {
-    fn of(text: &str) -> Self {
-        let digits = text.bytes().filter(u8::is_ascii_digit).count();
-        let signs = text
-            .bytes()
-            .filter(|byte| matches!(byte, b'=' | b':'))
-            .count();
-        Self {
-            digits,
-            has_sign: signs > 0,
+    const SIGN: u8 = 1;
+    const DIGIT: u8 = 2;
+    const DOT: u8 = 4;
+    const CLOSER: u8 = 8;
+
+    /// The kind of every byte, looked up since this loop runs over every text and key.
+    const KINDS: [u8; 256] = {
+        let mut kinds = [0; 256];
+        kinds[b'=' as usize] = Self::SIGN;
+        kinds[b':' as usize] = Self::SIGN;
+        kinds[b'.' as usize] = Self::DOT;
+        kinds[b'}' as usize] = Self::CLOSER;
+        kinds[b']' as usize] = Self::CLOSER;
+        kinds[b'"' as usize] = Self::CLOSER;
+        let mut digit = b'0' as usize;
+        while digit <= b'9' as usize {
+            kinds[digit] = Self::DIGIT;
+            digit += 1;
         }
+        kinds
+    };
+
+    fn of(text: &str) -> Self {
+        let kind = |byte| {
+            Self::KINDS
+                .get(usize::from(byte))
+                .copied()
+                .unwrap_or_default()
+        };
+        Self(text.bytes().fold(0, |kinds, byte| kinds | kind(byte)))
+    }
+
+    fn is_plain(self) -> bool {
+        !self.has(Self::SIGN | Self::DOT | Self::CLOSER)
+    }
+
+    fn has(self, kinds: u8) -> bool {
+        self.0 & kinds != 0
     }
 }

@@ -1,6 +1,7 @@
 //! Reading a tenant's log: page by page, newest first, and one event by its id.
 
-#![allow(unsafe_code)]
+mod page;
+mod probe;
 
 use crate::access::{self, Purpose};
 use crate::context;
@@ -87,7 +88,9 @@ struct Query {
     tenant_id: [u8; 16],
     conditions: Vec<String>,
     parameters: Vec<Parameter>,
-    since: Option<i64>,
+    /// The times of occurrence that can be in the page: from `since` up to `limit`, both included.
+    since: i64,
+    limit: i64,
     page_size: usize,
 }
 
@@ -97,7 +100,8 @@ impl Query {
             tenant_id,
             conditions: vec!["tenant_id = $1".into()],
             parameters: vec![db::uuid(&tenant_id)],
-            since: None,
+            since: i64::MIN,
+            limit: i64::MAX,
             page_size,
         }
     }
@@ -117,6 +121,7 @@ impl Query {
 
     /// Rows that follow the cursor's.
     fn after(&mut self, cursor: ListCursor) {
+        self.limit = self.limit.min(cursor.occurred_at);
         self.parameters.push(db::time(cursor.occurred_at));
         let at = self.parameters.len();
         self.parameters.push(db::uuid(&cursor.event_id));
@@ -205,7 +210,7 @@ fn list(
             })?,
         );
     }
-    let rows = page(&query)?.into_iter().map(move |e| {
+    let rows = page::collect(&query)?.into_iter().map(move |e| {
         let cursor = e.place().encode(&log_id, &tenant_id);
         (
             e.event_id,
@@ -313,10 +318,11 @@ fn filter_times(
     until: Option<TimestampWithTimeZone>,
 ) {
     if let Some(since) = since.map(i64::from) {
-        query.since = Some(since);
+        query.since = since;
         query.filter("occurred_at >= $", db::time(since));
     }
     if let Some(until) = until.map(i64::from) {
+        query.limit = query.limit.min(until.saturating_sub(1));
         query.filter("occurred_at < $", db::time(until));
     }
 }
@@ -332,48 +338,6 @@ fn filter_metadata(query: &mut Query, metadata: Option<JsonbArg<'_>>) -> Result<
         query.filter("metadata @> $", db::jsonb(&container));
     }
     Ok(())
-}
-
-/// Collects a page from the partitions, youngest first.
-///
-/// An event occurred at most five minutes after it was recorded, so once the page is full of
-/// events younger than everything an older partition can hold, that partition is not opened.
-fn page(query: &Query) -> Result<Vec<EventRow>, Error> {
-    let root = db::oid(Relation::Events)?;
-    // SAFETY: the lock of a SELECT; it keeps the partitions attached while they are read.
-    unsafe { pg_sys::LockRelationOid(root, pg_sys::AccessShareLock as i32) };
-    let mut rows: Vec<EventRow> = Vec::new();
-    for partition in retention::partitions(root)?.iter().rev() {
-        let youngest = partition.upper.saturating_add(limits::MAX_FUTURE);
-        if is_settled(&rows, query, youngest) {
-            break;
-        }
-        if retention::is_empty(partition) {
-            continue;
-        }
-        let sql = query.sql(&retention::name(partition)?);
-        rows.extend(db::query(
-            Mode::Read,
-            &sql,
-            &query.parameters,
-            EventRow::read,
-        )?);
-        rows.sort_by_key(|row| {
-            let place = row.place();
-            std::cmp::Reverse((place.occurred_at, place.event_id))
-        });
-        rows.truncate(query.page_size);
-    }
-    Ok(rows)
-}
-
-/// Whether nothing that occurred before `youngest` can still get into the page.
-fn is_settled(rows: &[EventRow], query: &Query, youngest: i64) -> bool {
-    let is_full = rows.len() == query.page_size
-        && rows
-            .last()
-            .is_some_and(|last| last.place().occurred_at >= youngest);
-    is_full || query.since.is_some_and(|since| since >= youngest)
 }
 
 /// One event by its id; no row if there is none, or if it is another tenant's.
@@ -451,13 +415,18 @@ fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
         return Ok(None);
     };
     let recorded_at = recorded_at.saturating_sub(SERVER_EPOCH);
-    // SAFETY: as in `page`.
-    unsafe { pg_sys::LockRelationOid(root, pg_sys::AccessShareLock as i32) };
+    db::lock_shared(root);
     let Some(partition) = retention::partition_at(root, recorded_at)? else {
         return Ok(None);
     };
-    let found = lookup(&partition, recorded_at, event_id)?;
-    Ok(found.filter(|row| tenant.is_none_or(|tenant| tenant == *row.tenant_id.as_bytes())))
+    let Some(row) = lookup(&partition, recorded_at, event_id)? else {
+        return Ok(None);
+    };
+    let is_visible = match tenant {
+        Some(tenant) => tenant == *row.tenant_id.as_bytes(),
+        None => access::may_reach(row.tenant_id.as_bytes(), Purpose::Read)?,
+    };
+    Ok(is_visible.then_some(row))
 }
 
 fn lookup(
