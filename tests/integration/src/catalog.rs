@@ -9,7 +9,7 @@ const OBJECTS: &str = "
         SELECT c.*, c.oid::regclass::text AS name FROM pg_class c
         WHERE c.relnamespace = 'activity'::regnamespace AND c.relkind IN ('r', 'p', 'v')
     )
-    SELECT format('schema, right: %s', a) FROM pg_namespace n, unnest(n.nspacl) a
+    SELECT format('schema, right: %s', a) FROM pg_namespace n, unnest(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
     WHERE n.nspname = 'activity'
     UNION ALL
     SELECT format('relation %s: %s, row security %s %s, owner %s, %s, %s', name, relkind,
@@ -17,7 +17,8 @@ const OBJECTS: &str = "
                   pg_get_expr(relpartbound, oid), obj_description(oid, 'pg_class'))
     FROM relation
     UNION ALL
-    SELECT format('right on %s: %s', name, a) FROM relation, unnest(relacl) a
+    SELECT format('right on %s: %s', name, a) FROM relation,
+         unnest(coalesce(relacl, acldefault('r', relowner))) a
     UNION ALL
     SELECT format('column %s.%s: %s, %s %s %s', r.name, a.attname,
                   format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attcollation::regcollation,
@@ -42,7 +43,8 @@ const OBJECTS: &str = "
     FROM pg_proc p WHERE p.pronamespace = 'activity'::regnamespace
     UNION ALL
     SELECT format('right on %s: %s', p.oid::regprocedure, a)
-    FROM pg_proc p, unnest(p.proacl) a WHERE p.pronamespace = 'activity'::regnamespace
+    FROM pg_proc p, unnest(coalesce(p.proacl, acldefault('f', p.proowner))) a
+    WHERE p.pronamespace = 'activity'::regnamespace
     ORDER BY 1";
 
 impl Database<'_> {

@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex};
 
-static SHARED: OnceLock<Cluster> = OnceLock::new();
+/// Where it does not start, it is tried once, not for every test.
+static SHARED: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(&Options::default()));
 
 /// What every cluster is configured with. A test cluster that loses its folder's disk is lost
 /// anyway; a crash of the server alone loses nothing without fsync.
@@ -63,7 +64,7 @@ pub struct Cluster {
 impl Cluster {
     /// The preloaded cluster that the tests of this binary share.
     pub fn shared() -> &'static Self {
-        SHARED.get_or_init(|| Self::start(&Options::default()))
+        &SHARED
     }
 
     /// Makes and starts a new cluster.
