@@ -7,6 +7,9 @@ CREATE TABLE activity.keys (
 );
 COMMENT ON TABLE activity.keys IS 'Secrets of the key epochs: 0 for fingerprints, the others for addresses. Never dumped, readable by no role.';
 
+-- No policy: members of pg_read_all_data see no row either.
+ALTER TABLE activity.keys ENABLE ROW LEVEL SECURITY;
+
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON activity.keys
     FOR EACH STATEMENT EXECUTE FUNCTION activity._changed();
 ALTER TABLE activity.keys ENABLE ALWAYS TRIGGER changed;

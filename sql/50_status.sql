@@ -1,3 +1,19 @@
+-- Whether the policy of activity_reader is there and as setup() made it; false before setup().
+CREATE FUNCTION activity._has_reader_policy() RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_policy p
+        WHERE p.polrelid = to_regclass('activity.events')
+          AND p.polname = 'reader_sees_tenant'
+          AND p.polcmd = 'r'
+          AND p.polpermissive
+          AND p.polroles = ARRAY['activity_reader'::regrole::oid]
+          AND pg_get_expr(p.polqual, p.polrelid) = '(tenant_id = ( SELECT activity.visible_tenant() AS visible_tenant))'
+    )
+$$;
+
 -- What runs, what is missing, what to do. Reads the catalog, so it works before setup() as well.
 CREATE FUNCTION activity.status()
 RETURNS TABLE (area text, item text, value text, ok boolean, advice text)
@@ -11,6 +27,7 @@ DECLARE
     v_home boolean;
     v_key text;
     v_number bigint;
+    v_is_fine boolean;
     v_until timestamptz;
 BEGIN
     RETURN QUERY VALUES
@@ -52,10 +69,27 @@ BEGIN
            OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass));
     RETURN QUERY VALUES ('protection', 'tables without row security', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'ALTER TABLE ... ENABLE ROW LEVEL SECURITY on each of them.' END);
-    RETURN QUERY
-        SELECT 'protection', 'policy of activity_reader', CASE WHEN p.found THEN 'present' ELSE 'missing' END, p.found,
-               CASE WHEN NOT p.found THEN 'SELECT activity.setup();' END
-        FROM (SELECT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant')) AS p(found);
+    v_is_fine := activity._has_reader_policy();
+    RETURN QUERY VALUES ('protection', 'policy of activity_reader',
+        CASE WHEN v_is_fine THEN 'present' ELSE 'missing or changed' END, v_is_fine,
+        CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); puts it back. Find out who changed it.' END);
+
+    SELECT count(*) INTO v_number
+    FROM pg_policy p
+    WHERE p.polpermissive
+      AND NOT (p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant')
+      AND p.polrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'activity'::regnamespace);
+    RETURN QUERY VALUES ('protection', 'policies that setup() did not make', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'Each lets somebody see more: SELECT * FROM pg_policies WHERE schemaname = ''activity'';' END);
+
+    SELECT count(*) INTO v_number
+    FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+    WHERE a.grantee <> c.relowner
+      AND (c.oid IN ('activity.keys'::regclass, 'activity.idempotency_keys'::regclass)
+           OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass));
+    RETURN QUERY VALUES ('protection', 'grants on keys and partitions', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'REVOKE them: nobody reads these tables directly.' END);
+
     RETURN QUERY
         SELECT 'protection', 'role ' || r.rolname, 'has rights that it must not have', false,
                format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOCREATEROLE NOBYPASSRLS;', r.rolname)

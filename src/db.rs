@@ -99,19 +99,21 @@ pub fn find(relation: Relation) -> Option<pg_sys::Oid> {
     if known != 0 {
         return Some(pg_sys::Oid::from(known));
     }
-    // SAFETY: both look-ups are ordinary catalog reads with constant names.
+    let oid = find_by_name(RELATIONS[relation as usize])?;
+    slot.store(oid.to_u32(), Ordering::Relaxed);
+    Some(oid)
+}
+
+fn find_by_name(name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: both look-ups are ordinary catalog reads.
     let oid = unsafe {
         let schema = pg_sys::get_namespace_oid(c"activity".as_ptr(), true);
         if schema == pg_sys::InvalidOid {
             return None;
         }
-        pg_sys::get_relname_relid(RELATIONS[relation as usize].as_ptr(), schema)
+        pg_sys::get_relname_relid(name.as_ptr(), schema)
     };
-    if oid == pg_sys::InvalidOid {
-        return None;
-    }
-    slot.store(oid.to_u32(), Ordering::Relaxed);
-    Some(oid)
+    (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
 /// The OID of a relation of ours.
@@ -418,19 +420,9 @@ pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R
     let work = std::panic::AssertUnwindSafe(work);
     let outcome = PgTryBuilder::new(|| {
         let work = work;
-        (work.0)().map_err(Failure::Refused)
+        (work.0)().map_err(|error| Caught::Tolerated(Failure::Refused(error)))
     })
-    .catch_others(|caught| match caught {
-        pg_sys::panic::CaughtError::PostgresError(raised)
-        | pg_sys::panic::CaughtError::ErrorReport(raised)
-            if !must_pass(raised.sql_error_code()) =>
-        {
-            Err(Failure::Raised {
-                code: raised.sql_error_code(),
-            })
-        }
-        other => other.rethrow(),
-    })
+    .catch_others(|caught| Err(sort(caught)))
     .execute();
     // SAFETY: as above.
     unsafe {
@@ -442,7 +434,31 @@ pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
     }
-    outcome
+    // Passed on only now, or the session would be left inside the subtransaction.
+    outcome.map_err(|caught| match caught {
+        Caught::Tolerated(failure) => failure,
+        Caught::Passed(error) => error.rethrow(),
+    })
+}
+
+/// What was caught in a subtransaction.
+enum Caught {
+    Tolerated(Failure),
+    Passed(pg_sys::panic::CaughtError),
+}
+
+fn sort(caught: pg_sys::panic::CaughtError) -> Caught {
+    match caught {
+        pg_sys::panic::CaughtError::PostgresError(raised)
+        | pg_sys::panic::CaughtError::ErrorReport(raised)
+            if !must_pass(raised.sql_error_code()) =>
+        {
+            Caught::Tolerated(Failure::Raised {
+                code: raised.sql_error_code(),
+            })
+        }
+        other => Caught::Passed(other),
+    }
 }
 
 /// Why a subtransaction was rolled back.
@@ -454,17 +470,30 @@ pub enum Failure {
     Raised { code: PgSqlErrorCode },
 }
 
-/// Errors that end the statement whatever `activity.on_error` says.
+/// Errors that end the statement whatever `activity.on_error` says: the transaction can't go on,
+/// somebody wants it to stop, or data is damaged. XX000 is not among them, because pgrx turns every
+/// code it does not know into it.
 fn must_pass(code: PgSqlErrorCode) -> bool {
     let state = crate::error::sqlstate(code);
-    matches!(&state[..2], "40" | "57" | "58" | "XX")
+    matches!(&state[..2], "40" | "57" | "58") || matches!(&state[..], "XX001" | "XX002")
 }
 
 /// The trigger behind [`changes`]: after any statement on the table it tells every session to
-/// forget what it keeps of it.
+/// forget what it keeps of it, or of the relation that its argument names: the one under whose
+/// count this table's rows are kept.
 unsafe fn changed(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: `trigger_relation` checks that the server calls it as a trigger.
-    announce_change(unsafe { trigger_relation(fcinfo) });
+    // SAFETY: `trigger_relation` checks that the server calls it as a trigger; then the context is
+    // trigger data, whose arguments are NUL-terminated strings.
+    let (own, named) = unsafe {
+        let own = trigger_relation(fcinfo);
+        let trigger = (*(*fcinfo).context.cast::<pg_sys::TriggerData>()).tg_trigger;
+        let has_argument = (*trigger).tgnargs > 0;
+        (
+            own,
+            has_argument.then(|| CStr::from_ptr(*(*trigger).tgargs)),
+        )
+    };
+    announce_change(named.and_then(find_by_name).unwrap_or(own));
     pg_sys::Datum::from(0usize)
 }
 

@@ -4,12 +4,12 @@
 //! relations are the only caller's words that a message repeats, and only where their grammar has
 //! been checked.
 
-// The variables that switch on backtraces can only be set through an unsafe function.
+// The environment and the server's variables can only be set in unsafe code.
 #![allow(unsafe_code)]
 
 use activity_log_core::registry::schema::Problem;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::borrow::Cow;
 
 /// What went wrong, as the caller has to know it.
@@ -291,14 +291,12 @@ pub fn warn(error: &Error) {
 pub fn warn_of_loss(error: &Error) {
     let report = error.report();
     let message = format!("event lost: {}", report.message);
-    log(format!("activity_log: {message}"));
     warning(report.code, message, ON_ERROR_HINT);
 }
 
 /// Sends a warning about an event that the server itself refused. Its message may quote data.
 pub fn warn_of_refusal(code: PgSqlErrorCode) {
     let message = format!("event lost: the server raised SQLSTATE {}", sqlstate(code));
-    log(format!("activity_log: {message}"));
     warning(code, message, ON_ERROR_HINT);
 }
 
@@ -312,13 +310,24 @@ pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {
 }
 
 /// Writes a line into the server's log, never to the client.
+///
+/// The server would add the statement to it, which may hold a payload.
 pub fn log(message: String) {
+    // SAFETY: the variable is the process's own; a line in the log raises nothing that could
+    // leave it unrestored.
+    let statement = unsafe {
+        let statement = pg_sys::debug_query_string;
+        pg_sys::debug_query_string = std::ptr::null();
+        statement
+    };
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
         message,
         "activity_log",
     )
     .report(PgLogLevel::LOG_SERVER_ONLY);
+    // SAFETY: as above.
+    unsafe { pg_sys::debug_query_string = statement };
 }
 
 /// Keeps Rust's stack out of the DETAIL that a client would get if the server was started with

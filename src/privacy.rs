@@ -173,11 +173,11 @@ struct Epoch {
 }
 
 fn load() -> Result<Keys, Error> {
-    let file = key_file().unwrap_or_else(|problem| {
+    let file = KeyFile::read();
+    if let KeyFile::Unusable(problem) = file {
         // Addresses are then stored by their network only; status() says so as well.
         error::log(format!("activity_log: activity.key_file {problem}"));
-        None
-    });
+    }
     let epochs = db::query(
         Mode::ReadLatest,
         "SELECT e.epoch, e.source = 'file', e.key_id, k.secret FROM activity.key_epochs e \
@@ -197,10 +197,12 @@ fn load() -> Result<Keys, Error> {
 
 /// Which epochs can be used: those of the key file that is configured, and those of the key table
 /// whose secret is still there.
-fn usable(file: Option<[u8; 32]>, epochs: &[Epoch]) -> Keys {
+fn usable(file: KeyFile, epochs: &[Epoch]) -> Keys {
     let secret_of = |epoch: &Epoch| -> Option<[u8; 32]> {
         if epoch.is_file {
-            let master = file?;
+            let KeyFile::Master(master) = file else {
+                return None;
+            };
             (epoch.key_id.as_deref() == Some(&key_id(&master)[..]))
                 .then(|| epoch_secret(&master, epoch.number))
         } else {
@@ -225,17 +227,46 @@ fn usable(file: Option<[u8; 32]>, epochs: &[Epoch]) -> Keys {
     keys.current = epochs
         .iter()
         .rev()
-        .filter(|epoch| epoch.number != FINGERPRINT_EPOCH && epoch.is_file == file.is_some())
+        .filter(|epoch| epoch.number != FINGERPRINT_EPOCH && epoch.is_file == file.is_configured())
         .find_map(|epoch| Some((epoch.number, secret_of(epoch)?)));
     keys
 }
 
-/// The master key of the configured file; `None` if no file is configured.
-fn key_file() -> Result<Option<[u8; 32]>, &'static str> {
-    let Some(path) = settings::text(&settings::KEY_FILE) else {
-        return Ok(None);
-    };
-    let path = std::path::Path::new(&path);
+/// What the setting `activity.key_file` leads to.
+#[derive(Clone, Copy)]
+enum KeyFile {
+    /// No file is named: the key table serves.
+    None,
+    Master([u8; 32]),
+    /// A file is named and can't be used. The key table must not step in: its key may be known to
+    /// those whom the file was to keep out.
+    Unusable(&'static str),
+}
+
+impl KeyFile {
+    fn read() -> Self {
+        match settings::text(&settings::KEY_FILE) {
+            None => Self::None,
+            Some(path) => master_of(&path).map_or_else(Self::Unusable, Self::Master),
+        }
+    }
+
+    fn is_configured(self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// The master key, if a file is named.
+    fn master(self) -> Result<Option<[u8; 32]>, Error> {
+        match self {
+            Self::None => Ok(None),
+            Self::Master(master) => Ok(Some(master)),
+            Self::Unusable(problem) => Err(Error::KeyFile { problem }),
+        }
+    }
+}
+
+fn master_of(path: &str) -> Result<[u8; 32], &'static str> {
+    let path = std::path::Path::new(path);
     if !path.is_absolute() {
         return Err("must be an absolute path");
     }
@@ -247,9 +278,7 @@ fn key_file() -> Result<Option<[u8; 32]>, &'static str> {
         return Err("lies inside the data directory, so every base backup would carry it");
     }
     let text = std::fs::read_to_string(resolved).map_err(|_| "can't be read")?;
-    parse_master(text.trim())
-        .map(Some)
-        .ok_or("does not hold 64 hexadecimal digits")
+    parse_master(text.trim()).ok_or("does not hold 64 hexadecimal digits")
 }
 
 fn parse_master(text: &str) -> Option<[u8; 32]> {
@@ -278,7 +307,7 @@ pub fn key_source() -> Result<(&'static str, bool), Error> {
 /// Makes the key epochs that are missing: that of fingerprints, and a current one for addresses.
 /// Returns the new current epoch, if one was made.
 pub fn ensure_keys() -> Result<Option<i32>, Error> {
-    let file = key_file().map_err(|problem| Error::KeyFile { problem })?;
+    let file = KeyFile::read().master()?;
     let keys = load()?;
     if keys.fingerprints.is_none() {
         replace_fingerprint_key(file)?;
@@ -336,7 +365,7 @@ fn insert_epoch(epoch: i32, file: Option<[u8; 32]>) -> Result<(), Error> {
 /// Starts a new key epoch: addresses recorded from now on hash differently. Earlier epochs stay
 /// usable for search until their secret is deleted.
 pub fn rotate() -> Result<i32, Error> {
-    let file = key_file().map_err(|problem| Error::KeyFile { problem })?;
+    let file = KeyFile::read().master()?;
     db::run(
         "LOCK TABLE activity.key_epochs IN SHARE ROW EXCLUSIVE MODE",
         &[],

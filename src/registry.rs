@@ -333,10 +333,7 @@ fn register(registrations: &[Registration]) -> Result<Vec<(String, i32)>, Error>
     for registration in registrations {
         check_registration(registration)?;
     }
-    db::run(
-        "LOCK TABLE activity.actions IN SHARE ROW EXCLUSIVE MODE",
-        &[],
-    )?;
+    lock()?;
     let mut versions = Vec::with_capacity(registrations.len());
     let mut changed = Vec::new();
     for registration in registrations {
@@ -350,6 +347,15 @@ fn register(registrations: &[Registration]) -> Result<Vec<(String, i32)>, Error>
         record_change("activity.registry.changed", changed)?;
     }
     Ok(versions)
+}
+
+/// One session at a time changes the registry; readers and writers of events go on.
+fn lock() -> Result<(), Error> {
+    db::run(
+        "LOCK TABLE activity.actions IN SHARE ROW EXCLUSIVE MODE",
+        &[],
+    )
+    .map(|_| ())
 }
 
 /// The event names the first hundred actions and the number of all: it has to fit its limit.
@@ -482,6 +488,7 @@ fn install_taxonomy(name: default!(Option<&str>, "'saas'")) -> Result<i32, Error
             format!("the taxonomies are {}", taxonomy::names().join(" and ")),
         )
     })?;
+    lock()?;
     let known = db::query(
         Mode::ReadLatest,
         "SELECT action FROM activity.actions",

@@ -210,7 +210,11 @@ fn counted_tokens_stay_and_listed_tokens_are_hidden() {
 #[test]
 fn the_name_of_a_rule_is_no_key_of_what_follows_it() {
     let key = fingerprints();
-    for text in ["postgres://u:pw@h/db", "?password=x&next=1", "jdbc:x://u:pw@h/db;Server=c"] {
+    for text in [
+        "postgres://u:pw@h/db",
+        "?password=x&next=1",
+        "jdbc:x://u:pw@h/db;Server=c",
+    ] {
         let once = scrubber(AddressMode::Off)
             .scrub_text(text, TextKind::Free, Some(&key))
             .into_owned();

@@ -3,6 +3,7 @@
 DO $guards$
 DECLARE
     v_table regclass;
+    v_kept_with text;
 BEGIN
     -- A guard on the parent alone would let TRUNCATE of a partition through.
     FOR v_table IN
@@ -21,13 +22,16 @@ BEGIN
     END LOOP;
 
     -- Sessions keep what they read of these tables until they are told otherwise.
-    FOREACH v_table IN ARRAY ARRAY['activity.log', 'activity.incarnations', 'activity.role_tenants',
-                                   'activity.actions', 'activity.action_versions', 'activity.key_epochs']::regclass[]
+    -- What is kept of versions and epochs is kept under the count of actions and keys.
+    FOR v_table, v_kept_with IN VALUES
+        ('activity.log'::regclass, 'log'), ('activity.incarnations', 'incarnations'),
+        ('activity.role_tenants', 'role_tenants'), ('activity.actions', 'actions'),
+        ('activity.action_versions', 'actions'), ('activity.key_epochs', 'keys')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'changed') THEN
             EXECUTE pg_catalog.format(
                 'CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
-                'FOR EACH STATEMENT EXECUTE FUNCTION activity._changed()', v_table);
+                'FOR EACH STATEMENT EXECUTE FUNCTION activity._changed(%L)', v_table, v_kept_with);
             EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER changed', v_table);
         END IF;
     END LOOP;
@@ -35,7 +39,8 @@ BEGIN
     IF NOT (SELECT c.relrowsecurity FROM pg_catalog.pg_class c WHERE c.oid = 'activity.events'::regclass) THEN
         ALTER TABLE activity.events ENABLE ROW LEVEL SECURITY;
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant') THEN
+    IF NOT activity._has_reader_policy() THEN
+        DROP POLICY IF EXISTS reader_sees_tenant ON activity.events;
         CREATE POLICY reader_sees_tenant ON activity.events FOR SELECT TO activity_reader
             USING (tenant_id = (SELECT activity.visible_tenant()));
     END IF;

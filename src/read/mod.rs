@@ -333,7 +333,7 @@ fn filter_metadata(query: &mut Query, metadata: Option<JsonbArg<'_>>) -> Result<
     };
     let container = crate::record::metadata_object(Some(document))?;
     let is_empty = Jsonb::new(&container)
-        .is_ok_and(|d| matches!(d.root(), Value::Object(object) if object.len() == 0));
+        .is_ok_and(|d| matches!(d.root(), Value::Object(object) if object.is_empty()));
     if !is_empty {
         query.filter("metadata @> $", db::jsonb(&container));
     }

@@ -360,7 +360,7 @@ unsafe fn is_plain(relation: pg_sys::Relation) -> bool {
         let class = (*relation).rd_rel;
         (*columns).natts as usize == COLUMNS.len()
             && (*class).relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
-            && (*class).relam == pg_sys::Oid::from(pg_sys::HEAP_TABLE_AM_OID)
+            && (*class).relam == pg_sys::HEAP_TABLE_AM_OID
             && !has_insert_trigger(relation)
             && has_only_own_constraints(columns)
             && has_own_columns(columns)
@@ -421,7 +421,7 @@ unsafe fn attribute<'a>(
         #[cfg(feature = "pg18")]
         return &*pg_sys::TupleDescAttr(columns, index as i32);
         #[cfg(not(feature = "pg18"))]
-        &(&(*columns).attrs).as_slice((*columns).natts as usize)[index]
+        &(*columns).attrs.as_slice((*columns).natts as usize)[index]
     }
 }
 

@@ -25,6 +25,10 @@ type ResultRow = (i32, Option<Uuid>, bool, Option<JsonbOut>);
 ///
 /// With `on_error => 'raise'` a bad event fails the whole call, and the detail lists all of them;
 /// with `'skip'` the good ones are recorded and the bad ones come back with their error.
+#[expect(
+    clippy::type_complexity,
+    reason = "pgrx reads the columns from the type"
+)]
 #[pg_extern(volatile, parallel_unsafe)]
 fn record_many(
     events: default!(Option<JsonbArg<'_>>, "NULL"),
