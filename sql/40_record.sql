@@ -15,6 +15,7 @@ CREATE FUNCTION activity.record_login(
     idempotency_key text DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT activity.record(
         action => CASE WHEN $2 IS NOT FALSE THEN 'auth.login.success' ELSE 'auth.login.failure' END,
@@ -44,6 +45,7 @@ CREATE FUNCTION activity.record_logout(
     idempotency_key text DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT activity.record(
         action => 'auth.logout',

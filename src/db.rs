@@ -593,6 +593,14 @@ pub fn relations_of_schema() -> Result<Vec<pg_sys::Oid>, Error> {
     )
 }
 
+/// Whether the schema of the log holds a relation of this name.
+pub fn exists(name: &str) -> Result<bool, Error> {
+    let name = CString::new(name).map_err(|_| Error::Internal {
+        place: "relation name",
+    })?;
+    Ok(find_by_name(&name).is_some())
+}
+
 /// Takes back what default privileges gave away on relations that were made since `known` was
 /// read. What an administrator granted on older ones stays.
 pub fn revoke_default_grants(known: &[pg_sys::Oid]) -> Result<(), Error> {

@@ -37,14 +37,15 @@ pub extern "C-unwind" fn _PG_init() {
 }
 
 #[cfg(any(test, feature = "pg_test"))]
-#[pg_schema]
-mod tests;
+mod server_tests;
 
 /// Read by pgrx's test framework.
 #[cfg(test)]
 pub mod pg_test {
+    /// Called before the first test.
     pub fn setup(_options: Vec<&str>) {}
 
+    /// Settings of the server that the tests run in.
     #[must_use]
     pub fn postgresql_conf_options() -> Vec<&'static str> {
         vec!["shared_preload_libraries = 'activity_log'"]

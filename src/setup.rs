@@ -16,19 +16,33 @@ use std::cell::Cell;
 /// The shape of the tables; `migrate()` brings older ones up to it.
 const SCHEMA_VERSION: i32 = 1;
 
-/// Everything that holds data, in the order in which it is made. Each file may run again.
-const SCRIPTS: [&str; 6] = [
-    include_str!("../sql/setup/10_log.sql"),
-    include_str!("../sql/setup/20_access.sql"),
-    include_str!("../sql/setup/30_registry.sql"),
-    include_str!("../sql/setup/40_privacy.sql"),
-    include_str!("../sql/setup/50_record.sql"),
-    GUARDS,
+/// A table that holds data, and the script that makes it.
+macro_rules! table {
+    ($number:literal, $name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../sql/setup/", $number, "_", $name, ".sql")),
+        )
+    };
+}
+
+/// The tables in the order in which they are made. A script runs where its table is missing.
+const TABLES: [(&str, &str); 9] = [
+    table!("10", "log"),
+    table!("11", "incarnations"),
+    table!("20", "tenants"),
+    table!("21", "role_tenants"),
+    table!("30", "actions"),
+    table!("31", "action_versions"),
+    table!("40", "key_epochs"),
+    table!("50", "events"),
+    table!("51", "idempotency_keys"),
 ];
 
-const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
-
+/// Triggers and policies, which call functions of the extension; may run again.
 const GUARDS: &str = include_str!("../sql/setup/60_guards.sql");
+/// Rights on the tables; may run again.
+const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
 
 /// Number of the advisory lock that lets one session at a time set up or migrate.
 const SETUP_LOCK: i64 = 0x0061_6374_6976_6974;
@@ -225,16 +239,40 @@ fn lock() -> Result<(), Error> {
     .map(|_| ())
 }
 
-/// Runs the scripts without the notices about what is there already.
+/// Makes the tables that are missing, and brings triggers, policies and rights into order.
 fn run_scripts() -> Result<(), Error> {
     let known = db::relations_of_schema()?;
-    for script in SCRIPTS {
-        run_quietly(script)?;
+    refuse_foreign_tables()?;
+    for (name, script) in TABLES {
+        if !db::exists(name)? {
+            run_quietly(script)?;
+        }
     }
+    run_quietly(GUARDS)?;
     db::revoke_default_grants(&known)?;
     run_quietly(GRANTS)
 }
 
+/// A table that somebody put into the schema before us could carry triggers that run with our
+/// rights, so only those of superusers are taken for ours.
+fn refuse_foreign_tables() -> Result<(), Error> {
+    let names = TABLES.map(|(name, _)| Some(name)).to_vec();
+    let foreign = db::value::<bool>(
+        Mode::Write,
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner \
+         WHERE c.relnamespace = 'activity'::regnamespace AND c.relname = ANY ($1) AND NOT r.rolsuper)",
+        &[(pg_sys::TEXTARRAYOID, pgrx::IntoDatum::into_datum(names))],
+    )?;
+    if foreign == Some(true) {
+        return Err(Error::Denied {
+            what: "the schema activity holds a table of a role that is no superuser".into(),
+            hint: "Find out where it comes from; drop it, or give it to a superuser.",
+        });
+    }
+    Ok(())
+}
+
+/// Runs a script without the notices about what is there already.
 fn run_quietly(script: &str) -> Result<(), Error> {
     db::as_owner(|| {
         db::set_option(c"client_min_messages", c"warning", Scope::Block);

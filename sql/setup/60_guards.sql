@@ -2,14 +2,14 @@
 -- call functions of the extension. Nothing here touches an object that is as it should be.
 DO $guards$
 DECLARE
-    v_table regclass;
-    v_kept_with text;
+    v_table pg_catalog.regclass;
+    v_kept_with pg_catalog.text;
 BEGIN
     -- A guard on the parent alone would let TRUNCATE of a partition through.
     FOR v_table IN
-        SELECT 'activity.events'::regclass
+        SELECT 'activity.events'::pg_catalog.regclass
         UNION ALL
-        SELECT i.inhrelid::regclass FROM pg_catalog.pg_inherits i WHERE i.inhparent = 'activity.events'::regclass
+        SELECT i.inhrelid::pg_catalog.regclass FROM pg_catalog.pg_inherits i WHERE i.inhparent = 'activity.events'::pg_catalog.regclass
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'append_only') THEN
             EXECUTE pg_catalog.format(
@@ -24,7 +24,7 @@ BEGIN
     -- Sessions keep what they read of these tables until they are told otherwise.
     -- What is kept of versions and epochs is kept under the count of actions and keys.
     FOR v_table, v_kept_with IN VALUES
-        ('activity.log'::regclass, 'log'), ('activity.incarnations', 'incarnations'),
+        ('activity.log'::pg_catalog.regclass, 'log'), ('activity.incarnations', 'incarnations'),
         ('activity.role_tenants', 'role_tenants'), ('activity.actions', 'actions'),
         ('activity.action_versions', 'actions'), ('activity.key_epochs', 'keys')
     LOOP
@@ -36,7 +36,7 @@ BEGIN
         END IF;
     END LOOP;
 
-    IF NOT (SELECT c.relrowsecurity FROM pg_catalog.pg_class c WHERE c.oid = 'activity.events'::regclass) THEN
+    IF NOT (SELECT c.relrowsecurity FROM pg_catalog.pg_class c WHERE c.oid = 'activity.events'::pg_catalog.regclass) THEN
         ALTER TABLE activity.events ENABLE ROW LEVEL SECURITY;
     END IF;
     IF NOT activity._has_reader_policy() THEN

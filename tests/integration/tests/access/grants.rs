@@ -4,9 +4,10 @@ use super::*;
 
 /// Every function with the letters of the roles that may execute it: writer, reader, auditor,
 /// admin (m).
-const FUNCTIONS: [(&str, &str); 26] = [
+const FUNCTIONS: [(&str, &str); 27] = [
     ("_append_only", ""),
     ("_changed", ""),
+    ("_has_reader_policy", ""),
     ("_is_home", ""),
     ("_key_state", ""),
     ("check_event", "wm"),

@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS activity.actions (
+CREATE TABLE activity.actions (
     action         text COLLATE "C" PRIMARY KEY,
     version        int NOT NULL,
     description    text,
@@ -13,13 +13,3 @@ CREATE TABLE IF NOT EXISTS activity.actions (
     retired_at     timestamptz
 );
 COMMENT ON TABLE activity.actions IS 'Registered actions with their current version.';
-
-CREATE TABLE IF NOT EXISTS activity.action_versions (
-    action           text COLLATE "C" NOT NULL,
-    version          int NOT NULL,
-    metadata_schema  jsonb,
-    registered_by    text NOT NULL,
-    registered_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    PRIMARY KEY (action, version)
-);
-COMMENT ON TABLE activity.action_versions IS 'Every schema that an action''s metadata has had; events name the version they were checked against.';

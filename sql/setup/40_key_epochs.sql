@@ -1,6 +1,6 @@
 -- Which key epochs there are. The secrets are elsewhere: in activity.keys, which no dump carries,
 -- or derived from the key file.
-CREATE TABLE IF NOT EXISTS activity.key_epochs (
+CREATE TABLE activity.key_epochs (
     epoch       int PRIMARY KEY,
     source      text NOT NULL CHECK (source IN ('table', 'file')),
     -- Public identifier of the key file's master key.
