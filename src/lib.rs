@@ -9,9 +9,11 @@
 use pgrx::prelude::*;
 
 mod access;
+mod clock;
 mod context;
 mod db;
 mod error;
+mod home;
 mod privacy;
 mod read;
 mod record;

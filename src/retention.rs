@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code)]
 
+use crate::clock::SERVER_EPOCH;
 use crate::db::{self, Relation};
 use crate::error::Error;
-use crate::record::SERVER_EPOCH;
 use activity_log_core::retention::{Bounds, Period, partition_name, plan_ahead};
 use chrono::{DateTime, Utc};
 use pgrx::pg_sys;

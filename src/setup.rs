@@ -1,17 +1,15 @@
 //! `setup()`, `migrate()`, and where the log is at home.
 
-#![allow(unsafe_code)]
-
 use crate::db::{self, Mode, Relation, Scope};
 use crate::error::Error;
+use crate::home;
 use crate::record;
-use crate::{privacy, retention};
+use crate::{clock, privacy, retention};
 use activity_log_core::retention::Period;
 use pgrx::datum::Interval;
+use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{Uuid, pg_sys};
-use std::cell::Cell;
 
 /// The shape of the tables; `migrate()` brings older ones up to it.
 const SCHEMA_VERSION: i32 = 1;
@@ -88,15 +86,18 @@ fn first_setup(interval: Option<Interval>, premake: Option<i32>) -> Result<Strin
         "INSERT INTO activity.log (system_identifier, database_oid, schema_version, partition_interval, premake) \
          VALUES ($1, $2, $3, coalesce($4, make_interval(months => $5)), $6)",
         &[
-            db::text(Some(&system_identifier())),
-            (pg_sys::OIDOID, Some(pg_sys::Datum::from(database_oid()))),
+            db::text(Some(&home::system_identifier())),
+            (
+                pg_sys::OIDOID,
+                Some(pg_sys::Datum::from(home::database_oid())),
+            ),
             db::int(SCHEMA_VERSION),
             interval_parameter(interval),
             db::int(DEFAULT_MONTHS),
             db::int(premake.unwrap_or(DEFAULT_PREMAKE)),
         ],
     )?;
-    persist_incarnation()?;
+    home::persist_incarnation()?;
     privacy::ensure_keys()?;
     let partitions = make_partitions()?;
     record::write_system_event(
@@ -152,13 +153,16 @@ fn migrate() -> Result<String, ErrorReport> {
         db::run(
             "UPDATE activity.log SET system_identifier = $1, database_oid = $2, schema_version = $3",
             &[
-                db::text(Some(&system_identifier())),
-                (pg_sys::OIDOID, Some(pg_sys::Datum::from(database_oid()))),
+                db::text(Some(&home::system_identifier())),
+                (
+                    pg_sys::OIDOID,
+                    Some(pg_sys::Datum::from(home::database_oid())),
+                ),
                 db::int(SCHEMA_VERSION),
             ],
         )?;
     }
-    persist_incarnation()?;
+    home::persist_incarnation()?;
     let epoch = privacy::ensure_keys()?;
     let partitions = make_partitions()?;
     if was_home && was_current && epoch.is_none() {
@@ -284,7 +288,7 @@ fn run_quietly(script: &str) -> Result<(), Error> {
 fn make_partitions() -> Result<usize, Error> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     let known = db::relations_of_schema()?;
-    let made = retention::make_ahead(record::now(), log.period, log.premake.unsigned_abs())?;
+    let made = retention::make_ahead(clock::now(), log.period, log.premake.unsigned_abs())?;
     if made > 0 {
         db::revoke_default_grants(&known)?;
         run_quietly(GUARDS)?;
@@ -314,77 +318,5 @@ fn read_log() -> Result<Option<Log>, Error> {
 }
 
 fn is_home(log: &Log) -> bool {
-    log.system_identifier == system_identifier() && log.database_oid == database_oid()
-}
-
-fn system_identifier() -> String {
-    // SAFETY: reads a constant of the cluster.
-    unsafe { pg_sys::GetSystemIdentifier() }.to_string()
-}
-
-fn database_oid() -> pg_sys::Oid {
-    // SAFETY: a constant of the session.
-    unsafe { pg_sys::MyDatabaseId }
-}
-
-thread_local! {
-    static LOG_ID: Cell<(u64, [u8; 16])> = const { Cell::new((0, [0; 16])) };
-}
-
-/// The identity of this log, which dump and restore keep.
-pub fn log_id() -> Result<[u8; 16], Error> {
-    db::oid(Relation::Log)?;
-    let at = db::changes(Relation::Log);
-    let (seen, log_id) = LOG_ID.get();
-    if seen == at {
-        return Ok(log_id);
-    }
-    let log_id = db::value::<Uuid>(Mode::ReadLatest, "SELECT log_id FROM activity.log", &[])?
-        .ok_or(Error::NotSetUp)?;
-    LOG_ID.set((at, *log_id.as_bytes()));
-    Ok(*log_id.as_bytes())
-}
-
-/// The number of this life of the database. One that is not written down yet counts as the next,
-/// which every session works out alike; `setup()` and `migrate()` write it down.
-pub fn incarnation() -> Result<i32, Error> {
-    db::value::<i32>(
-        Mode::ReadLatest,
-        "SELECT coalesce(max(gen) FILTER (WHERE system_identifier = $1 AND timeline = $2 AND database_oid = $3), \
-                         max(gen) + 1, 1) FROM activity.incarnations",
-        &incarnation_parameters(),
-    )?
-    .ok_or(Error::Internal { place: "incarnations" })
-}
-
-fn persist_incarnation() -> Result<(), Error> {
-    db::run(
-        "INSERT INTO activity.incarnations (gen, system_identifier, timeline, database_oid) \
-         SELECT coalesce(max(gen), 0) + 1, $1, $2, $3 FROM activity.incarnations \
-         ON CONFLICT (system_identifier, timeline, database_oid) DO NOTHING",
-        &incarnation_parameters(),
-    )
-    .map(|_| ())
-}
-
-fn incarnation_parameters() -> [db::Parameter; 3] {
-    [
-        db::text(Some(&system_identifier())),
-        db::bigint(i64::from(timeline())),
-        (pg_sys::OIDOID, Some(pg_sys::Datum::from(database_oid()))),
-    ]
-}
-
-/// The timeline that is written to. Called by writers only, so recovery is over.
-fn timeline() -> u32 {
-    // SAFETY: a session that writes runs after recovery, when the timeline no longer changes.
-    #[cfg(not(feature = "pg14"))]
-    unsafe {
-        pg_sys::GetWALInsertionTimeLine()
-    }
-    // SAFETY: as above; this server keeps the timeline in a variable of each process.
-    #[cfg(feature = "pg14")]
-    unsafe {
-        pg_sys::ThisTimeLineID
-    }
+    log.system_identifier == home::system_identifier() && log.database_oid == home::database_oid()
 }

@@ -1,144 +1,28 @@
 //! Reading a tenant's log: page by page, newest first, and one event by its id.
 
+mod event;
 mod page;
 mod probe;
+mod query;
 
 use crate::access::{self, Purpose};
+use crate::clock::SERVER_EPOCH;
 use crate::context;
-use crate::db::{self, Mode, Parameter, Relation, Row};
+use crate::db::{self, Mode, Relation};
 use crate::error::Error;
-use crate::privacy;
-use crate::record::SERVER_EPOCH;
+use crate::home;
 use crate::retention::{self, Partition};
-use crate::setup;
 use crate::value::{Address, JsonbArg, JsonbOut, given};
-use activity_log_core::jsonb::{Jsonb, Value};
 use activity_log_core::read::ListCursor;
-use activity_log_core::record::{self as limits, Status};
-use activity_log_core::registry::action::ActionPattern;
+use activity_log_core::record as limits;
+use event::{COLUMNS, EventRow};
+use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{Uuid, pg_sys};
+use query::{Query, filter_action, filter_address, filter_metadata, filter_status, filter_times};
 
 const DEFAULT_PAGE: i32 = 50;
 const MAX_PAGE: i32 = 1_000;
-
-/// The public columns of an event, in the order of `activity.event`.
-const COLUMNS: &str = "event_id, tenant_id, recorded_at, occurred_at, action, action_version, status, \
-    source, actor_type, actor_id, object_type, object_id, request_id, ip_prefix::text, user_agent, \
-    db_role, metadata, changes";
-
-/// An event as it is read.
-struct EventRow {
-    event_id: Uuid,
-    tenant_id: Uuid,
-    recorded_at: TimestampWithTimeZone,
-    occurred_at: TimestampWithTimeZone,
-    action: String,
-    action_version: Option<i32>,
-    status: String,
-    source: String,
-    actor_type: Option<String>,
-    actor_id: Option<String>,
-    object_type: Option<String>,
-    object_id: Option<String>,
-    request_id: Option<String>,
-    ip_prefix: Option<String>,
-    user_agent: Option<String>,
-    db_role: Option<String>,
-    metadata: JsonbOut,
-    changes: Option<JsonbOut>,
-}
-
-impl EventRow {
-    fn read(row: &Row) -> Result<Self, Error> {
-        const PLACE: &str = "events";
-        Ok(Self {
-            event_id: row.must(1, PLACE)?,
-            tenant_id: row.must(2, PLACE)?,
-            recorded_at: row.must(3, PLACE)?,
-            occurred_at: row.must(4, PLACE)?,
-            action: row.must(5, PLACE)?,
-            action_version: row.get(6),
-            status: row.must(7, PLACE)?,
-            source: row.must(8, PLACE)?,
-            actor_type: row.get(9),
-            actor_id: row.get(10),
-            object_type: row.get(11),
-            object_id: row.get(12),
-            request_id: row.get(13),
-            ip_prefix: row.get(14),
-            user_agent: row.get(15),
-            db_role: row.get(16),
-            metadata: row.must(17, PLACE)?,
-            changes: row.get(18),
-        })
-    }
-
-    fn place(&self) -> ListCursor {
-        ListCursor {
-            occurred_at: i64::from(self.occurred_at),
-            event_id: *self.event_id.as_bytes(),
-        }
-    }
-}
-
-/// What `list()` is asked for, checked.
-struct Query {
-    tenant_id: [u8; 16],
-    conditions: Vec<String>,
-    parameters: Vec<Parameter>,
-    /// The times of occurrence that can be in the page: from `since` up to `limit`, both included.
-    since: i64,
-    limit: i64,
-    page_size: usize,
-}
-
-impl Query {
-    fn new(tenant_id: [u8; 16], page_size: usize) -> Self {
-        Self {
-            tenant_id,
-            conditions: vec!["tenant_id = $1".into()],
-            parameters: vec![db::uuid(&tenant_id)],
-            since: i64::MIN,
-            limit: i64::MAX,
-            page_size,
-        }
-    }
-
-    /// Adds a condition; `$` in it stands for the place of its parameter.
-    fn filter(&mut self, condition: &str, parameter: Parameter) {
-        self.parameters.push(parameter);
-        self.conditions
-            .push(condition.replace('$', &format!("${}", self.parameters.len())));
-    }
-
-    fn filter_text(&mut self, condition: &str, text: Option<&str>) {
-        if let Some(text) = given(text) {
-            self.filter(condition, db::text(Some(text)));
-        }
-    }
-
-    /// Rows that follow the cursor's.
-    fn after(&mut self, cursor: ListCursor) {
-        self.limit = self.limit.min(cursor.occurred_at);
-        self.parameters.push(db::time(cursor.occurred_at));
-        let at = self.parameters.len();
-        self.parameters.push(db::uuid(&cursor.event_id));
-        self.conditions
-            .push(format!("(occurred_at, event_id) < (${at}, ${})", at + 1));
-    }
-
-    /// The page of one partition.
-    fn sql(&self, partition: &str) -> String {
-        format!(
-            "SELECT {COLUMNS} FROM ONLY activity.{partition} WHERE {} \
-             ORDER BY occurred_at DESC, event_id DESC LIMIT {}",
-            self.conditions.join(" AND "),
-            self.page_size
-        )
-    }
-}
 
 /// One page of a tenant's log, newest occurrence first. A row's cursor gives what follows it.
 #[expect(clippy::too_many_arguments, reason = "named notation is the contract")]
@@ -200,7 +84,7 @@ fn list(
     filter_address(&mut query, client_ip)?;
     filter_times(&mut query, since, until);
     filter_metadata(&mut query, metadata)?;
-    let log_id = setup::log_id()?;
+    let log_id = home::log_id()?;
     if let Some(cursor) = given(cursor) {
         query.after(
             ListCursor::decode(cursor, &log_id, &tenant_id).map_err(|_| Error::Invalid {
@@ -261,83 +145,6 @@ fn checked_page_size(page_size: Option<i32>) -> Result<usize, Error> {
         ));
     }
     Ok(size as usize)
-}
-
-fn filter_action(query: &mut Query, action: Option<&str>) -> Result<(), Error> {
-    let Some(action) = given(action) else {
-        return Ok(());
-    };
-    let pattern = ActionPattern::parse(action).map_err(|problem| Error::Invalid {
-        argument: "action",
-        problem: problem.to_string().into(),
-        hint: Some("Give an action, or a prefix of actions as in 'auth.*'."),
-    })?;
-    match pattern {
-        ActionPattern::Exact(_) => query.filter("action = $", db::text(Some(action))),
-        ActionPattern::Prefix(_) => {
-            query.filter("action >= $", db::text(Some(pattern.lower_bound())));
-            if let Some(upper) = pattern.upper_bound() {
-                query.filter("action < $", db::text(Some(&upper)));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn filter_status(query: &mut Query, status: Option<&str>) -> Result<(), Error> {
-    let Some(status) = given(status) else {
-        return Ok(());
-    };
-    Status::parse(status).ok_or_else(|| {
-        Error::invalid(
-            "status",
-            "it must be one of success, failure, error and denied",
-        )
-    })?;
-    query.filter("status = $", db::text(Some(status)));
-    Ok(())
-}
-
-/// Addresses are found by their hashes under every key epoch that is still usable.
-fn filter_address(query: &mut Query, client_ip: Option<Address>) -> Result<(), Error> {
-    let Some(Address(ip)) = client_ip else {
-        return Ok(());
-    };
-    let hashes = privacy::address_hashes(&query.tenant_id, ip)?;
-    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
-    query.filter(
-        "ip_hash = ANY ($)",
-        (pg_sys::BYTEAARRAYOID, hashes.into_datum()),
-    );
-    Ok(())
-}
-
-fn filter_times(
-    query: &mut Query,
-    since: Option<TimestampWithTimeZone>,
-    until: Option<TimestampWithTimeZone>,
-) {
-    if let Some(since) = since.map(i64::from) {
-        query.since = since;
-        query.filter("occurred_at >= $", db::time(since));
-    }
-    if let Some(until) = until.map(i64::from) {
-        query.limit = query.limit.min(until.saturating_sub(1));
-        query.filter("occurred_at < $", db::time(until));
-    }
-}
-
-fn filter_metadata(query: &mut Query, metadata: Option<JsonbArg<'_>>) -> Result<(), Error> {
-    let Some(document) = metadata.and_then(JsonbArg::document) else {
-        return Ok(());
-    };
-    let container = crate::record::metadata_object(Some(document))?;
-    let is_empty = Jsonb::new(&container)
-        .is_ok_and(|d| matches!(d.root(), Value::Object(object) if object.is_empty()));
-    if !is_empty {
-        query.filter("metadata @> $", db::jsonb(&container));
-    }
-    Ok(())
 }
 
 /// One event by its id; no row if there is none, or if it is another tenant's.

@@ -1,6 +1,8 @@
 //! One page out of many partitions, opening as few of them as it can.
 
-use super::{EventRow, Query, probe};
+use super::event::EventRow;
+use super::probe;
+use super::query::Query;
 use crate::db::{self, Mode, Relation};
 use crate::error::Error;
 use crate::retention::{self, Partition};

@@ -8,66 +8,14 @@
 
 #![allow(unsafe_code)]
 
+use super::layout::{COLUMNS, is_plain, root_is_plain};
+use super::origin::{incarnation, role_name, transaction_id};
 use super::{Event, Stamp};
 use crate::db::{self, Parameter, Relation};
 use crate::error::Error;
 use crate::retention::{self, Partition};
 use crate::value;
 use pgrx::pg_sys;
-use std::cell::{Cell, RefCell};
-use std::ffi::CStr;
-use std::rc::Rc;
-
-/// A column of `activity.events`.
-struct Column {
-    name: &'static str,
-    type_oid: pg_sys::Oid,
-    is_required: bool,
-}
-
-const fn required(name: &'static str, type_oid: pg_sys::Oid) -> Column {
-    Column {
-        name,
-        type_oid,
-        is_required: true,
-    }
-}
-
-const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
-    Column {
-        name,
-        type_oid,
-        is_required: false,
-    }
-}
-
-/// The columns in their stored order.
-const COLUMNS: [Column; 21] = [
-    required("recorded_at", pg_sys::TIMESTAMPTZOID),
-    required("occurred_at", pg_sys::TIMESTAMPTZOID),
-    required("xact", pg_sys::XID8OID),
-    required("gen", pg_sys::INT4OID),
-    optional("action_version", pg_sys::INT4OID),
-    required("event_id", pg_sys::UUIDOID),
-    required("tenant_id", pg_sys::UUIDOID),
-    required("action", pg_sys::TEXTOID),
-    required("status", pg_sys::TEXTOID),
-    required("source", pg_sys::TEXTOID),
-    optional("actor_type", pg_sys::TEXTOID),
-    optional("actor_id", pg_sys::TEXTOID),
-    optional("object_type", pg_sys::TEXTOID),
-    optional("object_id", pg_sys::TEXTOID),
-    optional("request_id", pg_sys::TEXTOID),
-    optional("ip_hash", pg_sys::BYTEAOID),
-    optional("ip_prefix", pg_sys::CIDROID),
-    optional("user_agent", pg_sys::TEXTOID),
-    optional("db_role", pg_sys::TEXTOID),
-    required("metadata", pg_sys::JSONBOID),
-    optional("changes", pg_sys::JSONBOID),
-];
-
-/// The constraints of our own, which every event fulfils because of its types.
-const OWN_CHECKS: [&CStr; 2] = [c"events_status_check", c"events_source_check"];
 
 type Tuple = [Option<pg_sys::Datum>; COLUMNS.len()];
 
@@ -174,12 +122,6 @@ fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
         Some(value::varlena(&event.metadata)),
         None,
     ]
-}
-
-/// The writing top-level transaction.
-fn transaction_id() -> u64 {
-    // SAFETY: assigns a transaction id where there is none yet.
-    unsafe { pg_sys::GetTopFullTransactionId().value }
 }
 
 /// Writes the tuples into a partition and its indexes; `false` if that partition needs the
@@ -325,106 +267,6 @@ unsafe fn insert_index_entries(
     }
 }
 
-thread_local! {
-    /// Whether the partitioned table itself has no INSERT trigger, at a count of its changes.
-    static ROOT_IS_PLAIN: Cell<(u64, bool)> = const { Cell::new((0, false)) };
-}
-
-/// # Safety
-/// The root is locked.
-unsafe fn root_is_plain(root: pg_sys::Oid) -> bool {
-    let at = db::changes(Relation::Events);
-    let (seen, plain) = ROOT_IS_PLAIN.get();
-    if seen == at {
-        return plain;
-    }
-    // SAFETY: the lock is held already.
-    let plain = unsafe {
-        let relation = pg_sys::table_open(root, pg_sys::NoLock as i32);
-        let plain = !has_insert_trigger(relation);
-        pg_sys::table_close(relation, pg_sys::NoLock as i32);
-        plain
-    };
-    ROOT_IS_PLAIN.set((at, plain));
-    plain
-}
-
-/// Whether a partition is an ordinary heap with our columns and nothing that acts on INSERT.
-///
-/// # Safety
-/// The relation is open.
-unsafe fn is_plain(relation: pg_sys::Relation) -> bool {
-    // SAFETY: the descriptor of an open relation is valid; a missing constraint block is NULL.
-    unsafe {
-        let columns = (*relation).rd_att;
-        let class = (*relation).rd_rel;
-        (*columns).natts as usize == COLUMNS.len()
-            && (*class).relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
-            && (*class).relam == pg_sys::HEAP_TABLE_AM_OID
-            && !has_insert_trigger(relation)
-            && has_only_own_constraints(columns)
-            && has_own_columns(columns)
-    }
-}
-
-/// # Safety
-/// The relation is open.
-unsafe fn has_insert_trigger(relation: pg_sys::Relation) -> bool {
-    // SAFETY: the trigger block is NULL or valid.
-    unsafe {
-        (*relation).trigdesc.as_ref().is_some_and(|triggers| {
-            triggers.trig_insert_before_row
-                || triggers.trig_insert_after_row
-                || triggers.trig_insert_instead_row
-                || triggers.trig_insert_before_statement
-                || triggers.trig_insert_after_statement
-                || triggers.trig_insert_new_table
-        })
-    }
-}
-
-/// # Safety
-/// The descriptor is valid.
-unsafe fn has_only_own_constraints(columns: pg_sys::TupleDesc) -> bool {
-    // SAFETY: the constraint block is NULL or valid, with num_check entries.
-    unsafe {
-        (*columns).constr.as_ref().is_none_or(|constraints| {
-            !constraints.has_generated_stored
-                && (0..usize::from(constraints.num_check)).all(|index| {
-                    let name = CStr::from_ptr((*constraints.check.add(index)).ccname);
-                    OWN_CHECKS.contains(&name)
-                })
-        })
-    }
-}
-
-/// # Safety
-/// The descriptor has as many columns as ours.
-unsafe fn has_own_columns(columns: pg_sys::TupleDesc) -> bool {
-    COLUMNS.iter().enumerate().all(|(index, column)| {
-        // SAFETY: index is below natts.
-        let attribute = unsafe { attribute(columns, index) };
-        attribute.atttypid == column.type_oid
-            && !attribute.attisdropped
-            && (column.is_required || !attribute.attnotnull)
-    })
-}
-
-/// # Safety
-/// The descriptor is valid and `index` below its number of columns.
-unsafe fn attribute<'a>(
-    columns: pg_sys::TupleDesc,
-    index: usize,
-) -> &'a pg_sys::FormData_pg_attribute {
-    // SAFETY: promised by the caller.
-    unsafe {
-        #[cfg(feature = "pg18")]
-        return &*pg_sys::TupleDescAttr(columns, index as i32);
-        #[cfg(not(feature = "pg18"))]
-        &(*columns).attrs.as_slice((*columns).natts as usize)[index]
-    }
-}
-
 /// The ordinary way, for partitions that need the executor.
 fn insert_by_statement(tuple: &Tuple) -> Result<(), Error> {
     let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
@@ -440,52 +282,4 @@ fn insert_by_statement(tuple: &Tuple) -> Result<(), Error> {
         .map(|(column, value)| (column.type_oid, *value))
         .collect();
     db::run(&sql, &parameters).map(|_| ())
-}
-
-struct RoleName {
-    roles: crate::access::Roles,
-    at: u64,
-    name: Rc<str>,
-}
-
-thread_local! {
-    static ROLE_NAME: RefCell<Option<RoleName>> = const { RefCell::new(None) };
-    static INCARNATION: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
-}
-
-/// Who is logged in, followed by the role taken on with SET ROLE where it is another one.
-fn role_name() -> Rc<str> {
-    let roles = crate::access::Roles::current();
-    let at = db::role_changes();
-    let kept = ROLE_NAME.with_borrow(|kept| {
-        kept.as_ref()
-            .filter(|kept| kept.roles == roles && kept.at == at)
-            .map(|kept| Rc::clone(&kept.name))
-    });
-    kept.unwrap_or_else(|| {
-        let mut name = db::role_name(roles.session);
-        if roles.outer != roles.session {
-            name = format!("{name}/{}", db::role_name(roles.outer));
-        }
-        let name: Rc<str> = name.into();
-        ROLE_NAME.set(Some(RoleName {
-            roles,
-            at,
-            name: Rc::clone(&name),
-        }));
-        name
-    })
-}
-
-/// The number of this life of the database: see `setup::incarnation`.
-fn incarnation() -> Result<i32, Error> {
-    let at = db::changes(Relation::Incarnations);
-    let (seen, number) = INCARNATION.get();
-    if seen == at {
-        return Ok(number);
-    }
-    db::oid(Relation::Incarnations)?;
-    let number = crate::setup::incarnation()?;
-    INCARNATION.set((at, number));
-    Ok(number)
 }

@@ -5,10 +5,13 @@ mod api;
 mod guard;
 mod idempotency;
 mod insert;
+mod layout;
 mod many;
+mod origin;
 mod stamp;
 
 use crate::access::{self, Purpose};
+use crate::clock;
 use crate::context::{self, Context};
 use crate::db::{self, Relation};
 use crate::error::Error;
@@ -22,7 +25,7 @@ use activity_log_core::record::{self as limits, Source, Status};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-pub use stamp::{SERVER_EPOCH, Stamp, now};
+pub use stamp::Stamp;
 
 /// What a caller gives; `None` and an empty text mean "not given".
 #[derive(Default)]
@@ -228,7 +231,7 @@ fn check_occurred_at(occurred_at: Option<i64>) -> Result<(), Error> {
     if at == i64::MIN || at == i64::MAX {
         return Err(Error::invalid("occurred_at", "it is infinite"));
     }
-    if at > stamp::now().saturating_add(limits::MAX_FUTURE) {
+    if at > clock::now().saturating_add(limits::MAX_FUTURE) {
         return Err(Error::invalid(
             "occurred_at",
             "it is more than 5 minutes in the future",

@@ -2,14 +2,12 @@
 
 #![allow(unsafe_code)]
 
+use crate::clock::{SERVER_EPOCH, now};
 use crate::db;
 use crate::error::Error;
 use activity_log_core::record::{Clock, event_id};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-
-/// Microseconds between the server's epoch (2000) and that of Unix (1970).
-pub const SERVER_EPOCH: i64 = 946_684_800_000_000;
 
 /// An event's id and the time it carries.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +42,6 @@ impl Stamp {
             recorded_at,
         })
     }
-}
-
-/// The server's clock, in microseconds of its own count.
-pub fn now() -> i64 {
-    // SAFETY: reads the clock.
-    unsafe { pg_sys::GetCurrentTimestamp() }
 }
 
 fn random() -> Result<[u8; 8], Error> {
