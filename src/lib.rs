@@ -1,3 +1,52 @@
-//! An audit trail inside PostgreSQL.
+//! An audit trail inside PostgreSQL: the boundary between the server and `activity_log_core`.
+//!
+//! One module per noun. A capability translates its arguments, calls the core, and writes through
+//! `record`, the only module that writes events.
+
+// The workspace denies unsafe code. The modules that talk to the server's C API allow it
+// themselves, with a reason at each block.
+
 use pgrx::prelude::*;
+
+mod access;
+mod context;
+mod db;
+mod error;
+mod privacy;
+mod read;
+mod record;
+mod registry;
+mod retention;
+mod schema;
+mod settings;
+mod setup;
+mod value;
+
 pgrx::pg_module_magic!();
+
+/// Called once when a process loads the library: by the postmaster when it is preloaded, otherwise
+/// by each backend at its first call. It must work in a database that is half restored, so it
+/// touches no catalog and no table.
+#[allow(non_snake_case)]
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    error::hide_backtraces();
+    settings::define();
+    db::watch_relations();
+    context::watch_transactions();
+}
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_schema]
+mod tests;
+
+/// Read by pgrx's test framework.
+#[cfg(test)]
+pub mod pg_test {
+    pub fn setup(_options: Vec<&str>) {}
+
+    #[must_use]
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["shared_preload_libraries = 'activity_log'"]
+    }
+}

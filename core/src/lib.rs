@@ -10,3 +10,4 @@ pub mod read;
 pub mod record;
 pub mod registry;
 pub mod retention;
+pub mod taxonomy;

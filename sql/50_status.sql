@@ -1,0 +1,116 @@
+-- Whether the policy of activity_reader is there and as setup() made it; false before setup().
+CREATE FUNCTION activity._has_reader_policy() RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_policy p
+        WHERE p.polrelid = to_regclass('activity.events')
+          AND p.polname = 'reader_sees_tenant'
+          AND p.polcmd = 'r'
+          AND p.polpermissive
+          AND p.polroles = ARRAY['activity_reader'::regrole::oid]
+          AND pg_get_expr(p.polqual, p.polrelid) = '(tenant_id = ( SELECT activity.visible_tenant() AS visible_tenant))'
+    )
+$$;
+
+-- What runs, what is missing, what to do. Reads the catalog, so it works before setup() as well.
+CREATE FUNCTION activity.status()
+RETURNS TABLE (area text, item text, value text, ok boolean, advice text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $status$
+DECLARE
+    v_preloaded boolean := ',' || replace(current_setting('shared_preload_libraries'), ' ', '') || ',' LIKE '%,activity_log,%';
+    v_is_set_up boolean := to_regclass('activity.events') IS NOT NULL AND to_regclass('activity.log') IS NOT NULL;
+    v_version text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'activity_log');
+    v_home boolean;
+    v_key text;
+    v_number bigint;
+    v_is_fine boolean;
+    v_until timestamptz;
+BEGIN
+    RETURN QUERY VALUES
+        ('extension', 'version', v_version, true, NULL::text),
+        ('extension', 'library', CASE WHEN v_preloaded THEN 'preloaded' ELSE 'loaded on first use' END, v_preloaded,
+            CASE WHEN NOT v_preloaded THEN 'Add activity_log to shared_preload_libraries, so that settings are checked from the first statement of a session on.' END);
+    IF NOT v_is_set_up THEN
+        RETURN QUERY VALUES ('log', 'set up', 'no', false, 'SELECT activity.setup();');
+        RETURN;
+    END IF;
+
+    v_home := activity._is_home();
+    RETURN QUERY SELECT 'log', 'set up', l.set_up_at::text, true, NULL::text FROM activity.log l;
+    RETURN QUERY VALUES ('log', 'home',
+        CASE WHEN v_home THEN 'this database' ELSE 'another database' END, coalesce(v_home, false),
+        CASE WHEN v_home IS NOT TRUE THEN 'restored copy: SELECT activity.migrate() takes it over' END);
+
+    SELECT count(*), max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)')::timestamptz)
+    INTO v_number, v_until
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'activity.events'::regclass;
+    RETURN QUERY VALUES
+        ('partitions', 'attached', v_number::text, v_number > 0,
+            CASE WHEN v_number = 0 THEN 'SELECT activity.setup();' END),
+        ('partitions', 'made until', v_until::text, coalesce(v_until > now() + interval '30 days', false),
+            CASE WHEN (v_until > now() + interval '30 days') IS NOT TRUE THEN 'SELECT activity.setup(); makes partitions ahead.' END);
+
+    SELECT count(*) INTO v_number
+    FROM (SELECT 'activity.events'::regclass::oid AS relation
+          UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass) r
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.relation AND t.tgname = 'append_only' AND t.tgenabled = 'A');
+    RETURN QUERY VALUES ('protection', 'tables that are not append only', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'SELECT activity.setup(); puts the guards back. Find out who took them away.' END);
+
+    SELECT count(*) INTO v_number
+    FROM pg_class c
+    WHERE c.relrowsecurity IS NOT TRUE
+      AND (c.oid = 'activity.events'::regclass
+           OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass));
+    RETURN QUERY VALUES ('protection', 'tables without row security', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'ALTER TABLE ... ENABLE ROW LEVEL SECURITY on each of them.' END);
+    v_is_fine := activity._has_reader_policy();
+    RETURN QUERY VALUES ('protection', 'policy of activity_reader',
+        CASE WHEN v_is_fine THEN 'present' ELSE 'missing or changed' END, v_is_fine,
+        CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); puts it back. Find out who changed it.' END);
+
+    SELECT count(*) INTO v_number
+    FROM pg_policy p
+    WHERE p.polpermissive
+      AND NOT (p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant')
+      AND p.polrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'activity'::regnamespace);
+    RETURN QUERY VALUES ('protection', 'policies that setup() did not make', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'Each lets somebody see more: SELECT * FROM pg_policies WHERE schemaname = ''activity'';' END);
+
+    SELECT count(*) INTO v_number
+    FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+    WHERE a.grantee <> c.relowner
+      AND (c.oid IN ('activity.keys'::regclass, 'activity.idempotency_keys'::regclass)
+           OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass));
+    RETURN QUERY VALUES ('protection', 'grants on keys and partitions', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'REVOKE them: nobody reads these tables directly.' END);
+
+    RETURN QUERY
+        SELECT 'protection', 'role ' || r.rolname, 'has rights that it must not have', false,
+               format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOCREATEROLE NOBYPASSRLS;', r.rolname)
+        FROM pg_roles r
+        WHERE r.rolname IN ('activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin')
+          AND (r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolbypassrls);
+
+    v_key := activity._key_state();
+    RETURN QUERY VALUES ('privacy', 'key for addresses', v_key, v_key = 'file',
+        CASE v_key
+            WHEN 'table' THEN 'The key lies in the database''s own files: name a file outside with activity.key_file, then SELECT activity.rotate_ip_key();'
+            WHEN 'missing' THEN 'Addresses are stored as networks only: SELECT activity.migrate(); or activity.rotate_ip_key() begins a new key epoch.'
+        END);
+
+    SELECT count(*) INTO v_number FROM activity.actions a WHERE a.retired_at IS NULL;
+    RETURN QUERY VALUES ('registry', 'actions', v_number::text, v_number > 0,
+        CASE WHEN v_number = 0 THEN 'SELECT activity.install_taxonomy(''saas''); or activity.register_action(...)' END);
+    RETURN QUERY VALUES
+        ('registry', 'mode', current_setting('activity.registry'), current_setting('activity.registry') = 'enforce',
+            CASE WHEN current_setting('activity.registry') <> 'enforce' THEN 'activity.registry = enforce refuses events that fit no registered action.' END),
+        ('record', 'on_error', current_setting('activity.on_error'), current_setting('activity.on_error') = 'raise',
+            CASE WHEN current_setting('activity.on_error') <> 'raise' THEN 'Events that can''t be recorded are lost with a warning.' END);
+END
+$status$;

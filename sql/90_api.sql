@@ -1,0 +1,87 @@
+-- The public surface: everything is taken back, then granted line by line to who needs it.
+DO $revoke$
+DECLARE
+    v_statement text;
+BEGIN
+    -- Also what default privileges of the database gave to some role.
+    FOR v_statement IN
+        SELECT pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', p.oid::pg_catalog.regprocedure,
+                   CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
+        FROM pg_catalog.pg_proc p
+        CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
+        WHERE p.pronamespace OPERATOR(pg_catalog.=) 'activity'::pg_catalog.regnamespace
+          AND a.grantee OPERATOR(pg_catalog.<>) p.proowner
+          AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+                        AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
+        UNION ALL
+        SELECT pg_catalog.format('REVOKE ALL ON TABLE activity.keys FROM %s',
+                   CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
+        FROM pg_catalog.pg_class c
+        CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+        WHERE c.oid OPERATOR(pg_catalog.=) 'activity.keys'::pg_catalog.regclass
+          AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+    LOOP
+        EXECUTE v_statement;
+    END LOOP;
+END
+$revoke$;
+REVOKE ALL ON SCHEMA activity FROM PUBLIC;
+GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_auditor, activity_admin;
+
+-- Set-up -----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.setup TO activity_admin;
+COMMENT ON FUNCTION activity.setup IS 'Makes everything that holds data, once; run again, it makes what is missing. partition_interval: whole days or months, default 1 month. premake: periods ahead, default 12.';
+GRANT EXECUTE ON FUNCTION activity.migrate TO activity_admin;
+COMMENT ON FUNCTION activity.migrate IS 'Takes a restored or cloned log over and brings its tables up to the installed code.';
+GRANT EXECUTE ON FUNCTION activity.status TO activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.status IS 'What runs, what is missing, and what to do about it.';
+
+-- Context ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.set_context TO activity_writer, activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.set_context IS 'Replaces the whole context of the transaction, or of the session with is_local => false; returns the tenant.';
+GRANT EXECUTE ON FUNCTION activity.clear_context TO activity_writer, activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.clear_context IS 'Empties the context of the transaction and of the session.';
+GRANT EXECUTE ON FUNCTION activity.context TO activity_writer, activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.context IS 'The context as a document, without what is unset.';
+GRANT EXECUTE ON FUNCTION activity.client_ip TO activity_writer, activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.client_ip IS 'The client''s address from X-Forwarded-For or X-Real-IP and the peer, right to left, past the trusted proxies.';
+GRANT EXECUTE ON FUNCTION activity.tenant TO activity_writer, activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.tenant IS 'The UUID of the tenant that the application knows by this external_id.';
+
+-- Record -----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.record TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record IS 'Records one event and returns its id. What is not given comes from the context.';
+GRANT EXECUTE ON FUNCTION activity.record_many TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record_many IS 'Records an array of events with the argument names of record(); on_error is raise or skip.';
+GRANT EXECUTE ON FUNCTION activity.record_login TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record_login IS 'Records auth.login.success or auth.login.failure (taxonomy saas).';
+GRANT EXECUTE ON FUNCTION activity.record_logout TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record_logout IS 'Records auth.logout (taxonomy saas).';
+GRANT EXECUTE ON FUNCTION activity.helper_sql TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.helper_sql IS 'The text of a CREATE FUNCTION: a typed wrapper of record() for one action, generated from its schema.';
+
+-- Registry ---------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.register_action TO activity_admin;
+COMMENT ON FUNCTION activity.register_action IS 'Registers an action, or changes it; a changed schema is a new version. Returns the version.';
+GRANT EXECUTE ON FUNCTION activity.register_actions TO activity_admin;
+COMMENT ON FUNCTION activity.register_actions IS 'Registers an array of actions, all or none.';
+GRANT EXECUTE ON FUNCTION activity.retire_action TO activity_admin;
+COMMENT ON FUNCTION activity.retire_action IS 'Forbids further events of an action; false if it was retired already.';
+GRANT EXECUTE ON FUNCTION activity.install_taxonomy TO activity_admin;
+COMMENT ON FUNCTION activity.install_taxonomy IS 'Registers the actions of a taxonomy that comes with the extension: saas or ops. Returns how many were new.';
+GRANT EXECUTE ON FUNCTION activity.check_event TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.check_event IS 'What would be wrong with an event, without recording it; no rows if nothing is.';
+
+-- Privacy ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
+COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
+
+-- Read -------------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.list TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.list IS 'One page of a tenant''s log, newest occurrence first; a row''s cursor gives what follows it.';
+GRANT EXECUTE ON FUNCTION activity.get TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.get IS 'One event by its id; no row if there is none for the reader.';
+-- Called by the policy on activity.events as the role that reads.
+GRANT EXECUTE ON FUNCTION activity.visible_tenant TO activity_reader;
+COMMENT ON FUNCTION activity.visible_tenant IS 'The tenant whose events row security lets the current user see: that of the context.';

@@ -1,0 +1,48 @@
+-- What DROP EXTENSION takes along and a reinstall has to bring back: triggers and policies that
+-- call functions of the extension. Nothing here touches an object that is as it should be.
+DO $guards$
+DECLARE
+    v_table regclass;
+    v_kept_with text;
+BEGIN
+    -- A guard on the parent alone would let TRUNCATE of a partition through.
+    FOR v_table IN
+        SELECT 'activity.events'::regclass
+        UNION ALL
+        SELECT i.inhrelid::regclass FROM pg_catalog.pg_inherits i WHERE i.inhparent = 'activity.events'::regclass
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'append_only') THEN
+            EXECUTE pg_catalog.format(
+                'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %s '
+                'FOR EACH STATEMENT EXECUTE FUNCTION activity._append_only()', v_table);
+        END IF;
+        IF EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'append_only' AND t.tgenabled <> 'A') THEN
+            EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER append_only', v_table);
+        END IF;
+    END LOOP;
+
+    -- Sessions keep what they read of these tables until they are told otherwise.
+    -- What is kept of versions and epochs is kept under the count of actions and keys.
+    FOR v_table, v_kept_with IN VALUES
+        ('activity.log'::regclass, 'log'), ('activity.incarnations', 'incarnations'),
+        ('activity.role_tenants', 'role_tenants'), ('activity.actions', 'actions'),
+        ('activity.action_versions', 'actions'), ('activity.key_epochs', 'keys')
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'changed') THEN
+            EXECUTE pg_catalog.format(
+                'CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
+                'FOR EACH STATEMENT EXECUTE FUNCTION activity._changed(%L)', v_table, v_kept_with);
+            EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER changed', v_table);
+        END IF;
+    END LOOP;
+
+    IF NOT (SELECT c.relrowsecurity FROM pg_catalog.pg_class c WHERE c.oid = 'activity.events'::regclass) THEN
+        ALTER TABLE activity.events ENABLE ROW LEVEL SECURITY;
+    END IF;
+    IF NOT activity._has_reader_policy() THEN
+        DROP POLICY IF EXISTS reader_sees_tenant ON activity.events;
+        CREATE POLICY reader_sees_tenant ON activity.events FOR SELECT TO activity_reader
+            USING (tenant_id = (SELECT activity.visible_tenant()));
+    END IF;
+END
+$guards$;

@@ -1,0 +1,214 @@
+//! Who may read and write for which tenant.
+//!
+//! Rights come from three places: EXECUTE on a function (granted per role at installation),
+//! membership in the four roles, and the pins of `activity.role_tenants`.
+
+#![allow(unsafe_code)]
+
+use crate::context;
+use crate::db::{self, Mode, Relation};
+use crate::error::{self, Error};
+use crate::settings;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{Uuid, pg_sys};
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::rc::Rc;
+
+/// The tenant of the platform itself.
+pub const SYSTEM_TENANT: [u8; 16] = [0; 16];
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Read,
+    Write,
+}
+
+/// The roles a statement runs for: who logged in, and whom they took on with SET ROLE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Roles {
+    pub session: pg_sys::Oid,
+    pub outer: pg_sys::Oid,
+}
+
+impl Roles {
+    pub fn current() -> Self {
+        // SAFETY: both read variables of the session.
+        unsafe {
+            Self {
+                session: pg_sys::GetSessionUserId(),
+                outer: pg_sys::GetOuterUserId(),
+            }
+        }
+    }
+}
+
+/// The tenants that the two roles are pinned to; `None` where a role has no pins.
+#[derive(Debug)]
+struct Pins {
+    session: Option<Vec<[u8; 16]>>,
+    outer: Option<Vec<[u8; 16]>>,
+}
+
+struct KeptPins {
+    roles: Roles,
+    at: (u64, u64),
+    pins: Rc<Pins>,
+}
+
+thread_local! {
+    static PINS: RefCell<Option<KeptPins>> = const { RefCell::new(None) };
+}
+
+/// Refuses a tenant that the caller may not read or write.
+///
+/// # Errors
+/// [`Error::Denied`], which also leaves a line in the server's log.
+pub fn check_tenant(tenant: &[u8; 16], purpose: Purpose) -> Result<(), Error> {
+    tenant_problem(tenant, purpose)?.map_or(Ok(()), |(what, hint)| {
+        error::log(format!("activity_log: access denied: {what}"));
+        Err(Error::Denied {
+            what: what.into(),
+            hint,
+        })
+    })
+}
+
+/// Whether the caller may read or write this tenant, without a trace in the log.
+pub fn may_reach(tenant: &[u8; 16], purpose: Purpose) -> Result<bool, Error> {
+    Ok(tenant_problem(tenant, purpose)?.is_none())
+}
+
+type Problem = (&'static str, &'static str);
+
+fn tenant_problem(tenant: &[u8; 16], purpose: Purpose) -> Result<Option<Problem>, Error> {
+    if *tenant == SYSTEM_TENANT && !is_trusted(purpose) {
+        return Ok(Some((
+            "the system tenant",
+            "The nil UUID stands for the platform itself; it is written by activity_admin and read by activity_auditor.",
+        )));
+    }
+    let pins = pins()?;
+    if pins.session.is_none() && pins.outer.is_none() {
+        return Ok(
+            (settings::REQUIRE_PIN.get() && !is_trusted(purpose)).then_some((
+                "a role that is not pinned to a tenant",
+                "activity.require_pin is on: pin the role in activity.role_tenants.",
+            )),
+        );
+    }
+    let allowed = [&pins.session, &pins.outer]
+        .into_iter()
+        .flatten()
+        .all(|pinned| pinned.contains(tenant));
+    Ok((!allowed).then_some((
+        "a tenant that the role is not pinned to",
+        "The pins are in activity.role_tenants.",
+    )))
+}
+
+/// Whether the caller is a superuser or holds the role that may reach every tenant for this
+/// purpose.
+fn is_trusted(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Read => is_auditor() || is_admin(),
+        Purpose::Write => is_admin(),
+    }
+}
+
+/// Whether the caller may read every tenant.
+pub fn reads_all_tenants() -> bool {
+    is_trusted(Purpose::Read)
+}
+
+fn is_auditor() -> bool {
+    has_role(c"activity_auditor")
+}
+
+/// Whether the caller may administer the log.
+pub fn is_admin() -> bool {
+    has_role(c"activity_admin")
+}
+
+/// Whether the current user has the privileges of a role of ours; superusers have all.
+fn has_role(name: &CStr) -> bool {
+    // SAFETY: catalog look-ups; a role that was dropped gives InvalidOid.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        let role = pg_sys::get_role_oid(name.as_ptr(), true);
+        pg_sys::superuser_arg(user)
+            || (role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(user, role))
+    }
+}
+
+fn pins() -> Result<Rc<Pins>, Error> {
+    let roles = Roles::current();
+    let at = (db::changes(Relation::RoleTenants), db::role_changes());
+    let kept = PINS.with_borrow(|kept| {
+        kept.as_ref()
+            .filter(|kept| kept.roles == roles && kept.at == at)
+            .map(|kept| Rc::clone(&kept.pins))
+    });
+    if let Some(pins) = kept {
+        return Ok(pins);
+    }
+    db::oid(Relation::RoleTenants)?;
+    let session = pins_of(roles.session)?;
+    let outer = if roles.outer == roles.session {
+        None
+    } else {
+        pins_of(roles.outer)?
+    };
+    let pins = Rc::new(Pins { session, outer });
+    PINS.set(Some(KeptPins {
+        roles,
+        at,
+        pins: Rc::clone(&pins),
+    }));
+    Ok(pins)
+}
+
+fn pins_of(role: pg_sys::Oid) -> Result<Option<Vec<[u8; 16]>>, Error> {
+    let pinned = db::query(
+        Mode::ReadLatest,
+        "SELECT t.tenant_id FROM activity.role_tenants t JOIN pg_catalog.pg_roles r \
+         ON r.rolname::text = t.role_name WHERE r.oid = $1",
+        &[(pg_sys::OIDOID, Some(pg_sys::Datum::from(role)))],
+        |row| row.must::<Uuid>(1, "role_tenants").map(|id| *id.as_bytes()),
+    )?;
+    Ok((!pinned.is_empty()).then_some(pinned))
+}
+
+/// The tenant whose events the current user may see through row security: the tenant of the
+/// context, never the system tenant; raises 42501 for a tenant the role is not pinned to.
+#[pg_extern(stable, parallel_unsafe)]
+fn visible_tenant() -> Result<Option<Uuid>, ErrorReport> {
+    let Some(tenant) = context::current()
+        .tenant_id
+        .filter(|id| *id != SYSTEM_TENANT)
+    else {
+        return Ok(None);
+    };
+    check_tenant(&tenant, Purpose::Read)?;
+    Ok(Some(Uuid::from_bytes(tenant)))
+}
+
+/// The UUID of a tenant that the application knows by another name.
+#[pg_extern(stable, parallel_unsafe)]
+fn tenant(external_id: default!(Option<&str>, "NULL")) -> Result<Uuid, ErrorReport> {
+    let external_id = crate::value::given(external_id).ok_or(Error::Missing {
+        argument: "external_id",
+    })?;
+    db::oid(Relation::Events)?;
+    let found = db::value::<Uuid>(
+        Mode::Read,
+        "SELECT tenant_id FROM activity.tenants WHERE external_id = $1",
+        &[db::text(Some(external_id))],
+    )?;
+    Ok(found.ok_or(Error::Unknown {
+        what: "tenant with this external_id",
+        hint: "INSERT INTO activity.tenants (external_id, name) VALUES (...); its tenant_id is made for it.",
+    })?)
+}

@@ -1,0 +1,338 @@
+//! Every error a client can get, with its SQLSTATE, detail and hint: docs/errors.md is this table.
+//!
+//! No variant carries metadata, a secret or an address. Names of actions, arguments, settings and
+//! relations are the only caller's words that a message repeats, and only where their grammar has
+//! been checked.
+
+// The environment and the server's variables can only be set in unsafe code.
+#![allow(unsafe_code)]
+
+use activity_log_core::registry::schema::Problem;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use std::borrow::Cow;
+
+/// What went wrong, as the caller has to know it.
+#[derive(Debug, Clone)]
+pub enum Error {
+    /// `setup()` has not been run (55000).
+    NotSetUp,
+    /// No partition takes an event of this time (55000).
+    NoPartition,
+    /// A required argument was not given (22004).
+    Missing { argument: &'static str },
+    /// No tenant in the arguments and none in the context (22004).
+    NoTenant,
+    /// An argument has a value that can't be used (22023).
+    Invalid {
+        argument: &'static str,
+        problem: Cow<'static, str>,
+        hint: Option<&'static str>,
+    },
+    /// A text or document is larger than its limit (22001).
+    TooLarge {
+        what: &'static str,
+        bytes: usize,
+        limit: usize,
+        setting: Option<&'static str>,
+    },
+    /// The action is not in the registry (42704).
+    UnknownAction { action: String },
+    /// The action was retired (22023).
+    RetiredAction { action: String },
+    /// The metadata does not fit the schema (23514).
+    SchemaMismatch {
+        action: String,
+        version: i32,
+        problems: Vec<Problem>,
+    },
+    /// Something is asked for by a name that does not exist (42704).
+    Unknown {
+        what: &'static str,
+        hint: &'static str,
+    },
+    /// The caller may not do this (42501).
+    Denied {
+        what: Cow<'static, str>,
+        hint: &'static str,
+    },
+    /// The log can't be changed (42501).
+    AppendOnly { relation: String },
+    /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
+    Batch {
+        total: usize,
+        problems: Vec<(usize, Error)>,
+    },
+    /// The key file can't be used (F0000).
+    KeyFile { problem: &'static str },
+    /// Something that can't happen did (XX000); the message names the place, never data.
+    Internal { place: &'static str },
+}
+
+/// The four parts of an error that a client sees.
+pub struct Report {
+    pub code: PgSqlErrorCode,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// A value that can't be used, without advice.
+    pub fn invalid(argument: &'static str, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid {
+            argument,
+            problem: problem.into(),
+            hint: None,
+        }
+    }
+
+    /// The SQLSTATE, message, detail and hint.
+    pub fn report(&self) -> Report {
+        let (code, message) = self.headline();
+        Report {
+            code,
+            message,
+            detail: self.detail(),
+            hint: self.hint(),
+        }
+    }
+
+    fn headline(&self) -> (PgSqlErrorCode, String) {
+        use PgSqlErrorCode as Code;
+        match self {
+            Self::NotSetUp => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "activity_log is not set up in this database".into(),
+            ),
+            Self::NoPartition => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "activity_log has no partition for the present time".into(),
+            ),
+            Self::Missing { argument } => (
+                Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("{argument} must be given"),
+            ),
+            Self::NoTenant => (
+                Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                "no tenant: tenant_id is neither given nor in the context".into(),
+            ),
+            Self::Invalid {
+                argument, problem, ..
+            } => (
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("invalid {argument}: {problem}"),
+            ),
+            Self::TooLarge {
+                what, bytes, limit, ..
+            } => (
+                Code::ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
+                format!("{what} has {bytes} bytes, the limit is {limit}"),
+            ),
+            Self::UnknownAction { action } => (
+                Code::ERRCODE_UNDEFINED_OBJECT,
+                format!("action \"{action}\" is not registered"),
+            ),
+            Self::RetiredAction { action } => (
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("action \"{action}\" is retired"),
+            ),
+            Self::SchemaMismatch {
+                action, version, ..
+            } => (
+                Code::ERRCODE_CHECK_VIOLATION,
+                format!("metadata does not match version {version} of the schema of \"{action}\""),
+            ),
+            Self::Unknown { what, .. } => (
+                Code::ERRCODE_UNDEFINED_OBJECT,
+                format!("{what} does not exist"),
+            ),
+            Self::Denied { what, .. } => (
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied: {what}"),
+            ),
+            Self::AppendOnly { relation } => (
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("\"{relation}\" is append only"),
+            ),
+            Self::Batch { total, problems } => {
+                let code = problems
+                    .first()
+                    .map_or(Code::ERRCODE_INTERNAL_ERROR, |(_, error)| {
+                        error.report().code
+                    });
+                (
+                    code,
+                    format!("{} of {total} events can't be recorded", problems.len()),
+                )
+            }
+            Self::KeyFile { problem } => (
+                Code::ERRCODE_CONFIG_FILE_ERROR,
+                format!("activity.key_file {problem}"),
+            ),
+            Self::Internal { place } => (
+                Code::ERRCODE_INTERNAL_ERROR,
+                format!("unexpected state in {place}"),
+            ),
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::SchemaMismatch {
+                action,
+                version,
+                problems,
+            } => Some(
+                serde_json::json!({"action": action, "version": version, "problems": problems})
+                    .to_string(),
+            ),
+            Self::Batch { problems, .. } => Some(batch_detail(problems)),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotSetUp => "Run SELECT activity.setup();",
+            Self::NoPartition => "Run SELECT activity.setup(); it makes partitions ahead.",
+            Self::NoTenant => {
+                "Give tenant_id, or set the context in the same transaction: a local context \
+                 lasts one transaction."
+            }
+            Self::Invalid { hint, .. } => (*hint)?,
+            Self::TooLarge { setting, .. } => {
+                return setting.map(|s| format!("The setting {s} holds the limit."));
+            }
+            Self::UnknownAction { .. } => {
+                "Register it with activity.register_action(), or install a taxonomy: \
+                 SELECT activity.install_taxonomy('saas');"
+            }
+            Self::RetiredAction { .. } => "Registering the action again brings it back.",
+            Self::SchemaMismatch { .. } => {
+                "activity.check_event(action, metadata) lists the problems without recording."
+            }
+            Self::Unknown { hint, .. } | Self::Denied { hint, .. } => hint,
+            Self::AppendOnly { .. } => "Events leave the log only through retention and erasure.",
+            Self::Batch { .. } => {
+                "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
+            }
+            Self::KeyFile { .. } => {
+                "The file must be readable by the server, lie outside the data directory and hold \
+                 32 bytes as 64 hexadecimal digits."
+            }
+            Self::Missing { .. } | Self::Internal { .. } => return None,
+        };
+        (!hint.is_empty()).then(|| hint.to_owned())
+    }
+
+    /// The error as a JSON object: the column `error` of `record_many()`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let report = self.report();
+        let mut object = serde_json::Map::new();
+        object.insert("sqlstate".into(), sqlstate(report.code).into());
+        object.insert("message".into(), report.message.into());
+        if let Self::SchemaMismatch { problems, .. } = self {
+            object.insert("problems".into(), serde_json::json!(problems));
+        }
+        if let Some(hint) = report.hint {
+            object.insert("hint".into(), hint.into());
+        }
+        serde_json::Value::Object(object)
+    }
+}
+
+/// The detail of a refused batch: the first hundred problems, each with its ordinal.
+fn batch_detail(problems: &[(usize, Error)]) -> String {
+    const LISTED: usize = 100;
+    let listed: Vec<_> = problems
+        .iter()
+        .take(LISTED)
+        .map(|(ordinal, error)| serde_json::json!({"ordinal": ordinal, "error": error.to_json()}))
+        .collect();
+    serde_json::Value::Array(listed).to_string()
+}
+
+/// The five characters of a SQLSTATE, unpacked from the server's six-bits-a-character form.
+pub fn sqlstate(code: PgSqlErrorCode) -> String {
+    let packed = code as u32;
+    (0..5)
+        .map(|i| char::from((((packed >> (6 * i)) & 0x3F) as u8).wrapping_add(b'0')))
+        .collect()
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        let report = error.report();
+        let mut raised = ErrorReport::new(report.code, report.message, "activity_log");
+        if let Some(detail) = report.detail {
+            raised = raised.set_detail(detail);
+        }
+        if let Some(hint) = report.hint {
+            raised = raised.set_hint(hint);
+        }
+        raised
+    }
+}
+
+/// Raises the error. Only for places that can't return it, such as a trigger function.
+pub fn raise(error: Error) -> ! {
+    ErrorReport::from(error).report(PgLogLevel::ERROR);
+    // `report(ERROR)` unwinds into the server's error handling and does not come back.
+    unreachable!()
+}
+
+/// Sends the error as a warning: the statement goes on, and the event is recorded all the same.
+pub fn warn(error: &Error) {
+    ErrorReport::from(error.clone()).report(PgLogLevel::WARNING);
+}
+
+/// Sends the error as a warning: the statement goes on, but without the event.
+pub fn warn_of_loss(error: &Error) {
+    let report = error.report();
+    let message = format!("event lost: {}", report.message);
+    warning(report.code, message, ON_ERROR_HINT);
+}
+
+/// Sends a warning about an event that the server itself refused. Its message may quote data.
+pub fn warn_of_refusal(code: PgSqlErrorCode) {
+    let message = format!("event lost: the server raised SQLSTATE {}", sqlstate(code));
+    warning(code, message, ON_ERROR_HINT);
+}
+
+const ON_ERROR_HINT: &str = "activity.on_error is warn, so the statement goes on.";
+
+/// Sends a warning that has no error behind it.
+pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {
+    ErrorReport::new(code, message, "activity_log")
+        .set_hint(hint)
+        .report(PgLogLevel::WARNING);
+}
+
+/// Writes a line into the server's log, never to the client.
+///
+/// The server would add the statement to it, which may hold a payload.
+pub fn log(message: String) {
+    // SAFETY: the variable is the process's own; a line in the log raises nothing that could
+    // leave it unrestored.
+    let statement = unsafe {
+        let statement = pg_sys::debug_query_string;
+        pg_sys::debug_query_string = std::ptr::null();
+        statement
+    };
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        message,
+        "activity_log",
+    )
+    .report(PgLogLevel::LOG_SERVER_ONLY);
+    // SAFETY: as above.
+    unsafe { pg_sys::debug_query_string = statement };
+}
+
+/// Keeps Rust's stack out of the DETAIL that a client would get if the server was started with
+/// `RUST_BACKTRACE` set.
+pub fn hide_backtraces() {
+    // SAFETY: called from `_PG_init`, where a Postgres process has exactly one thread.
+    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
+}

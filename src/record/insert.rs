@@ -1,0 +1,491 @@
+//! How events get into the heap: straight into the partition, without planner and executor.
+//!
+//! A plain INSERT into the partitioned table spends most of its time on what never changes here:
+//! partition routing, permissions, constraint expressions. This writer opens the partition, forms
+//! the tuple and its index entries, and nothing else. Where a partition has something that only
+//! the executor knows how to handle (a trigger, a further constraint, another layout), the same
+//! rows go through an ordinary INSERT.
+
+#![allow(unsafe_code)]
+
+use super::{Event, Stamp};
+use crate::db::{self, Parameter, Relation};
+use crate::error::Error;
+use crate::retention::{self, Partition};
+use crate::value;
+use pgrx::pg_sys;
+use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
+use std::rc::Rc;
+
+/// A column of `activity.events`.
+struct Column {
+    name: &'static str,
+    type_oid: pg_sys::Oid,
+    is_required: bool,
+}
+
+const fn required(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column {
+        name,
+        type_oid,
+        is_required: true,
+    }
+}
+
+const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column {
+        name,
+        type_oid,
+        is_required: false,
+    }
+}
+
+/// The columns in their stored order.
+const COLUMNS: [Column; 21] = [
+    required("recorded_at", pg_sys::TIMESTAMPTZOID),
+    required("occurred_at", pg_sys::TIMESTAMPTZOID),
+    required("xact", pg_sys::XID8OID),
+    required("gen", pg_sys::INT4OID),
+    optional("action_version", pg_sys::INT4OID),
+    required("event_id", pg_sys::UUIDOID),
+    required("tenant_id", pg_sys::UUIDOID),
+    required("action", pg_sys::TEXTOID),
+    required("status", pg_sys::TEXTOID),
+    required("source", pg_sys::TEXTOID),
+    optional("actor_type", pg_sys::TEXTOID),
+    optional("actor_id", pg_sys::TEXTOID),
+    optional("object_type", pg_sys::TEXTOID),
+    optional("object_id", pg_sys::TEXTOID),
+    optional("request_id", pg_sys::TEXTOID),
+    optional("ip_hash", pg_sys::BYTEAOID),
+    optional("ip_prefix", pg_sys::CIDROID),
+    optional("user_agent", pg_sys::TEXTOID),
+    optional("db_role", pg_sys::TEXTOID),
+    required("metadata", pg_sys::JSONBOID),
+    optional("changes", pg_sys::JSONBOID),
+];
+
+/// The constraints of our own, which every event fulfils because of its types.
+const OWN_CHECKS: [&CStr; 2] = [c"events_status_check", c"events_source_check"];
+
+type Tuple = [Option<pg_sys::Datum>; COLUMNS.len()];
+
+/// Rows handed to the heap at once, so that a large batch needs little memory.
+const BATCH: usize = 100;
+
+/// Refuses standbys, read-only transactions and parallel workers, as the executor would.
+pub fn check_writable() {
+    // SAFETY: both raise with the server's own message and code.
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(c"activity.record()".as_ptr());
+        pg_sys::PreventCommandIfParallelMode(c"activity.record()".as_ptr());
+    }
+}
+
+/// Writes the events, in their order.
+pub fn insert(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let root = db::oid(Relation::Events)?;
+    // SAFETY: the lock is the one an INSERT takes; it keeps partitions attached until the end of
+    // the transaction, and taking it reads the latest notices of change.
+    unsafe { pg_sys::LockRelationOid(root, pg_sys::RowExclusiveLock as i32) };
+    let role = role_name();
+    let common = Common {
+        xact: transaction_id(),
+        incarnation: incarnation()?,
+        role: &role,
+    };
+    let mut rest = events;
+    while let Some(((first, _), _)) = rest.split_first() {
+        let partition =
+            retention::partition_at(root, first.recorded_at)?.ok_or(Error::NoPartition)?;
+        let count = rest
+            .iter()
+            .take(BATCH)
+            .take_while(|(stamp, _)| partition.holds(stamp.recorded_at))
+            .count();
+        let (batch, later) = rest.split_at(count.max(1));
+        insert_batch(root, &partition, batch, &common)?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// What the events of one statement share.
+struct Common<'r> {
+    xact: u64,
+    incarnation: i32,
+    role: &'r str,
+}
+
+fn insert_batch(
+    root: pg_sys::Oid,
+    partition: &Partition,
+    batch: &[(Stamp, Event<'_>)],
+    common: &Common<'_>,
+) -> Result<(), Error> {
+    let tuples: Vec<Tuple> = batch
+        .iter()
+        .map(|(stamp, event)| tuple(stamp, event, common))
+        .collect();
+    // SAFETY: the root is locked, so the partition can't go away; the tuples have the layout that
+    // `insert_directly` checks.
+    let done = unsafe { insert_directly(root, partition.relation, &tuples) };
+    if done {
+        Ok(())
+    } else {
+        tuples.iter().try_for_each(insert_by_statement)
+    }
+}
+
+fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
+    let text = |text: &str| Some(value::varlena(text.as_bytes()));
+    let given = |text: &Option<std::borrow::Cow<'_, str>>| {
+        text.as_deref().map(|text| value::varlena(text.as_bytes()))
+    };
+    let address = event.address;
+    [
+        Some(pg_sys::Datum::from(stamp.recorded_at)),
+        Some(pg_sys::Datum::from(
+            event.occurred_at.unwrap_or(stamp.recorded_at),
+        )),
+        Some(pg_sys::Datum::from(common.xact)),
+        Some(pg_sys::Datum::from(common.incarnation)),
+        event.action_version.map(pg_sys::Datum::from),
+        Some(value::uuid(&stamp.event_id)),
+        Some(value::uuid(&event.tenant_id)),
+        text(event.action),
+        text(event.status.name()),
+        text(event.source.name()),
+        given(&event.actor_type),
+        given(&event.actor_id),
+        given(&event.object_type),
+        given(&event.object_id),
+        given(&event.request_id),
+        address
+            .and_then(|token| token.hash)
+            .map(|hash| value::varlena(&hash)),
+        address.map(|token| value::network(token.prefix.0, token.prefix.1)),
+        given(&event.user_agent),
+        text(common.role),
+        Some(value::varlena(&event.metadata)),
+        None,
+    ]
+}
+
+/// The writing top-level transaction.
+fn transaction_id() -> u64 {
+    // SAFETY: assigns a transaction id where there is none yet.
+    unsafe { pg_sys::GetTopFullTransactionId().value }
+}
+
+/// Writes the tuples into a partition and its indexes; `false` if that partition needs the
+/// executor, and then nothing was written.
+///
+/// # Safety
+/// The caller holds a lock on `root` that keeps the partition attached.
+unsafe fn insert_directly(root: pg_sys::Oid, partition: pg_sys::Oid, tuples: &[Tuple]) -> bool {
+    // SAFETY: see the functions called; what is opened here is closed here, and an error in
+    // between is cleaned up by the abort of the transaction, as for any statement.
+    unsafe {
+        let relation = pg_sys::table_open(partition, pg_sys::RowExclusiveLock as i32);
+        let plain = root_is_plain(root) && is_plain(relation);
+        if plain {
+            let state = pg_sys::CreateExecutorState();
+            let context = pg_sys::MemoryContextSwitchTo((*state).es_query_cxt);
+            write_tuples(relation, state, tuples);
+            pg_sys::MemoryContextSwitchTo(context);
+            pg_sys::FreeExecutorState(state);
+        }
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        plain
+    }
+}
+
+/// # Safety
+/// The relation is open and plain; `state` is a fresh executor state whose context is current.
+unsafe fn write_tuples(relation: pg_sys::Relation, state: *mut pg_sys::EState, tuples: &[Tuple]) {
+    // SAFETY: promised by the caller; every slot has one value per column of the relation.
+    unsafe {
+        let target = result_relation(relation, state);
+        pg_sys::ExecOpenIndices(target, false);
+        let mut slots: Vec<*mut pg_sys::TupleTableSlot> = tuples
+            .iter()
+            .map(|tuple| filled_slot(relation, state, tuple))
+            .collect();
+        let command = pg_sys::GetCurrentCommandId(true);
+        if let [slot] = slots[..] {
+            pg_sys::table_tuple_insert(relation, slot, command, 0, std::ptr::null_mut());
+        } else {
+            pg_sys::table_multi_insert(
+                relation,
+                slots.as_mut_ptr(),
+                slots.len() as i32,
+                command,
+                0,
+                std::ptr::null_mut(),
+            );
+        }
+        if (*target).ri_NumIndices > 0 {
+            for slot in slots {
+                insert_index_entries(target, slot, state);
+            }
+        }
+        pg_sys::ExecCloseIndices(target);
+        pg_sys::ExecResetTupleTable((*state).es_tupleTable, false);
+    }
+}
+
+/// # Safety
+/// As for [`write_tuples`].
+unsafe fn result_relation(
+    relation: pg_sys::Relation,
+    state: *mut pg_sys::EState,
+) -> *mut pg_sys::ResultRelInfo {
+    // SAFETY: both nodes are zeroed and tagged as the server's makeNode() does.
+    unsafe {
+        let entry =
+            pg_sys::palloc0(size_of::<pg_sys::RangeTblEntry>()).cast::<pg_sys::RangeTblEntry>();
+        (*entry).type_ = pg_sys::NodeTag::T_RangeTblEntry;
+        (*entry).rtekind = pg_sys::RTEKind::RTE_RELATION;
+        (*entry).relid = (*relation).rd_id;
+        (*entry).relkind = (*(*relation).rd_rel).relkind;
+        (*entry).rellockmode = pg_sys::RowExclusiveLock as i32;
+        let entries = pg_sys::lappend(std::ptr::null_mut(), entry.cast());
+        init_range_table(state, entries);
+        let target =
+            pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+        (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+        pg_sys::InitResultRelInfo(target, relation, 1, std::ptr::null_mut(), 0);
+        target
+    }
+}
+
+/// # Safety
+/// `state` is an executor state and `entries` a list of range table entries.
+unsafe fn init_range_table(state: *mut pg_sys::EState, entries: *mut pg_sys::List) {
+    // SAFETY: promised by the caller; the permission lists of newer servers may be empty, because
+    // this writer checks no permissions: the function that was called is the gate.
+    unsafe {
+        #[cfg(any(feature = "pg14", feature = "pg15"))]
+        pg_sys::ExecInitRangeTable(state, entries);
+        #[cfg(any(feature = "pg16", feature = "pg17"))]
+        pg_sys::ExecInitRangeTable(state, entries, std::ptr::null_mut());
+        #[cfg(feature = "pg18")]
+        pg_sys::ExecInitRangeTable(
+            state,
+            entries,
+            std::ptr::null_mut(),
+            pg_sys::bms_make_singleton(1),
+        );
+    }
+}
+
+/// # Safety
+/// As for [`write_tuples`].
+unsafe fn filled_slot(
+    relation: pg_sys::Relation,
+    state: *mut pg_sys::EState,
+    tuple: &Tuple,
+) -> *mut pg_sys::TupleTableSlot {
+    // SAFETY: the slot has as many columns as the tuple: `is_plain` has compared the layout.
+    unsafe {
+        let slot = pg_sys::ExecInitExtraTupleSlot(
+            state,
+            (*relation).rd_att,
+            &raw const pg_sys::TTSOpsVirtual,
+        );
+        for (column, value) in tuple.iter().enumerate() {
+            *(*slot).tts_isnull.add(column) = value.is_none();
+            *(*slot).tts_values.add(column) = value.unwrap_or(pg_sys::Datum::from(0usize));
+        }
+        pg_sys::ExecStoreVirtualTuple(slot);
+        (*slot).tts_tableOid = (*relation).rd_id;
+        slot
+    }
+}
+
+/// # Safety
+/// The slot was just stored in the heap of `target`, whose indexes are open.
+unsafe fn insert_index_entries(
+    target: *mut pg_sys::ResultRelInfo,
+    slot: *mut pg_sys::TupleTableSlot,
+    state: *mut pg_sys::EState,
+) {
+    let none = std::ptr::null_mut();
+    // SAFETY: promised by the caller.
+    unsafe {
+        #[cfg(any(feature = "pg14", feature = "pg15"))]
+        pg_sys::ExecInsertIndexTuples(target, slot, state, false, false, none, none.cast());
+        #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+        pg_sys::ExecInsertIndexTuples(target, slot, state, false, false, none, none.cast(), false);
+    }
+}
+
+thread_local! {
+    /// Whether the partitioned table itself has no INSERT trigger, at a count of its changes.
+    static ROOT_IS_PLAIN: Cell<(u64, bool)> = const { Cell::new((0, false)) };
+}
+
+/// # Safety
+/// The root is locked.
+unsafe fn root_is_plain(root: pg_sys::Oid) -> bool {
+    let at = db::changes(Relation::Events);
+    let (seen, plain) = ROOT_IS_PLAIN.get();
+    if seen == at {
+        return plain;
+    }
+    // SAFETY: the lock is held already.
+    let plain = unsafe {
+        let relation = pg_sys::table_open(root, pg_sys::NoLock as i32);
+        let plain = !has_insert_trigger(relation);
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        plain
+    };
+    ROOT_IS_PLAIN.set((at, plain));
+    plain
+}
+
+/// Whether a partition is an ordinary heap with our columns and nothing that acts on INSERT.
+///
+/// # Safety
+/// The relation is open.
+unsafe fn is_plain(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the descriptor of an open relation is valid; a missing constraint block is NULL.
+    unsafe {
+        let columns = (*relation).rd_att;
+        let class = (*relation).rd_rel;
+        (*columns).natts as usize == COLUMNS.len()
+            && (*class).relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
+            && (*class).relam == pg_sys::HEAP_TABLE_AM_OID
+            && !has_insert_trigger(relation)
+            && has_only_own_constraints(columns)
+            && has_own_columns(columns)
+    }
+}
+
+/// # Safety
+/// The relation is open.
+unsafe fn has_insert_trigger(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the trigger block is NULL or valid.
+    unsafe {
+        (*relation).trigdesc.as_ref().is_some_and(|triggers| {
+            triggers.trig_insert_before_row
+                || triggers.trig_insert_after_row
+                || triggers.trig_insert_instead_row
+                || triggers.trig_insert_before_statement
+                || triggers.trig_insert_after_statement
+                || triggers.trig_insert_new_table
+        })
+    }
+}
+
+/// # Safety
+/// The descriptor is valid.
+unsafe fn has_only_own_constraints(columns: pg_sys::TupleDesc) -> bool {
+    // SAFETY: the constraint block is NULL or valid, with num_check entries.
+    unsafe {
+        (*columns).constr.as_ref().is_none_or(|constraints| {
+            !constraints.has_generated_stored
+                && (0..usize::from(constraints.num_check)).all(|index| {
+                    let name = CStr::from_ptr((*constraints.check.add(index)).ccname);
+                    OWN_CHECKS.contains(&name)
+                })
+        })
+    }
+}
+
+/// # Safety
+/// The descriptor has as many columns as ours.
+unsafe fn has_own_columns(columns: pg_sys::TupleDesc) -> bool {
+    COLUMNS.iter().enumerate().all(|(index, column)| {
+        // SAFETY: index is below natts.
+        let attribute = unsafe { attribute(columns, index) };
+        attribute.atttypid == column.type_oid
+            && !attribute.attisdropped
+            && (column.is_required || !attribute.attnotnull)
+    })
+}
+
+/// # Safety
+/// The descriptor is valid and `index` below its number of columns.
+unsafe fn attribute<'a>(
+    columns: pg_sys::TupleDesc,
+    index: usize,
+) -> &'a pg_sys::FormData_pg_attribute {
+    // SAFETY: promised by the caller.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return &*pg_sys::TupleDescAttr(columns, index as i32);
+        #[cfg(not(feature = "pg18"))]
+        &(*columns).attrs.as_slice((*columns).natts as usize)[index]
+    }
+}
+
+/// The ordinary way, for partitions that need the executor.
+fn insert_by_statement(tuple: &Tuple) -> Result<(), Error> {
+    let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let places: Vec<String> = (1..=COLUMNS.len()).map(|n| format!("${n}")).collect();
+    let sql = format!(
+        "INSERT INTO activity.events ({}) VALUES ({})",
+        names.join(", "),
+        places.join(", ")
+    );
+    let parameters: Vec<Parameter> = COLUMNS
+        .iter()
+        .zip(tuple)
+        .map(|(column, value)| (column.type_oid, *value))
+        .collect();
+    db::run(&sql, &parameters).map(|_| ())
+}
+
+struct RoleName {
+    roles: crate::access::Roles,
+    at: u64,
+    name: Rc<str>,
+}
+
+thread_local! {
+    static ROLE_NAME: RefCell<Option<RoleName>> = const { RefCell::new(None) };
+    static INCARNATION: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
+}
+
+/// Who is logged in, followed by the role taken on with SET ROLE where it is another one.
+fn role_name() -> Rc<str> {
+    let roles = crate::access::Roles::current();
+    let at = db::role_changes();
+    let kept = ROLE_NAME.with_borrow(|kept| {
+        kept.as_ref()
+            .filter(|kept| kept.roles == roles && kept.at == at)
+            .map(|kept| Rc::clone(&kept.name))
+    });
+    kept.unwrap_or_else(|| {
+        let mut name = db::role_name(roles.session);
+        if roles.outer != roles.session {
+            name = format!("{name}/{}", db::role_name(roles.outer));
+        }
+        let name: Rc<str> = name.into();
+        ROLE_NAME.set(Some(RoleName {
+            roles,
+            at,
+            name: Rc::clone(&name),
+        }));
+        name
+    })
+}
+
+/// The number of this life of the database: see `setup::incarnation`.
+fn incarnation() -> Result<i32, Error> {
+    let at = db::changes(Relation::Incarnations);
+    let (seen, number) = INCARNATION.get();
+    if seen == at {
+        return Ok(number);
+    }
+    db::oid(Relation::Incarnations)?;
+    let number = crate::setup::incarnation()?;
+    INCARNATION.set((at, number));
+    Ok(number)
+}

@@ -1,0 +1,299 @@
+//! The one write path. Whatever records an event builds an [`Input`], lets [`prepare`] check,
+//! complete and protect it, and hands the [`Event`] to [`write`].
+
+mod api;
+mod guard;
+mod idempotency;
+mod insert;
+mod many;
+mod stamp;
+
+use crate::access::{self, Purpose};
+use crate::context::{self, Context};
+use crate::db::{self, Relation};
+use crate::error::Error;
+use crate::privacy::{self, AddressToken};
+use crate::registry;
+use crate::settings;
+use crate::value::{self, given};
+use activity_log_core::jsonb::{Jsonb, Value};
+use activity_log_core::privacy::TextKind;
+use activity_log_core::record::{self as limits, Source, Status};
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+pub use stamp::{SERVER_EPOCH, Stamp, now};
+
+/// What a caller gives; `None` and an empty text mean "not given".
+#[derive(Default)]
+pub struct Input<'a> {
+    pub action: Option<&'a str>,
+    pub metadata: Option<Jsonb<'a>>,
+    pub tenant_id: Option<[u8; 16]>,
+    pub actor_id: Option<&'a str>,
+    pub actor_type: Option<&'a str>,
+    pub object_type: Option<&'a str>,
+    pub object_id: Option<&'a str>,
+    pub status: Option<&'a str>,
+    pub client_ip: Option<IpAddr>,
+    pub user_agent: Option<&'a str>,
+    pub request_id: Option<&'a str>,
+    /// Microseconds, in the server's count.
+    pub occurred_at: Option<i64>,
+    pub idempotency_key: Option<&'a str>,
+}
+
+/// An event that may be stored: complete, checked and free of secrets.
+pub struct Event<'a> {
+    pub tenant_id: [u8; 16],
+    pub occurred_at: Option<i64>,
+    pub action: &'a str,
+    pub action_version: Option<i32>,
+    pub status: Status,
+    pub source: Source,
+    pub actor_type: Option<Cow<'a, str>>,
+    pub actor_id: Option<Cow<'a, str>>,
+    pub object_type: Option<Cow<'a, str>>,
+    pub object_id: Option<Cow<'a, str>>,
+    pub request_id: Option<Cow<'a, str>>,
+    pub address: Option<AddressToken>,
+    pub user_agent: Option<Cow<'a, str>>,
+    /// A jsonb container.
+    pub metadata: Cow<'a, [u8]>,
+    pub idempotency_key: Option<Cow<'a, str>>,
+}
+
+/// The container of `{}`.
+const EMPTY_OBJECT: [u8; 4] = 0x2000_0000_u32.to_ne_bytes();
+
+/// Refuses to go on before `setup()`, on a standby, and in a parallel worker.
+pub fn ready() -> Result<(), Error> {
+    db::accept_changes();
+    db::oid(Relation::Events)?;
+    insert::check_writable();
+    Ok(())
+}
+
+/// Checks an input, completes it from the context, and takes the secrets out of it.
+pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>, Error> {
+    let action = given(input.action).ok_or(Error::Missing { argument: "action" })?;
+    let tenant_id = input
+        .tenant_id
+        .or(context.tenant_id)
+        .ok_or(Error::NoTenant)?;
+    access::check_tenant(&tenant_id, Purpose::Write)?;
+    let metadata = metadata_object(input.metadata)?;
+    let action_version = registry::check(action, &metadata)?;
+    let status = match given(input.status) {
+        None => Status::Success,
+        Some(name) => Status::parse(name).ok_or_else(|| {
+            Error::invalid(
+                "status",
+                "it must be one of success, failure, error and denied",
+            )
+        })?,
+    };
+    let texts = Texts {
+        tenant_id: &tenant_id,
+    };
+    let (actor_type, actor_id) = actor(input, context);
+    let address = input.client_ip.or(context.client_ip);
+    let user_agent = given(input.user_agent).or(context.user_agent.as_deref());
+    let request_id = given(input.request_id).or(context.request_id.as_deref());
+    check_occurred_at(input.occurred_at)?;
+    Ok(Event {
+        tenant_id,
+        occurred_at: input.occurred_at,
+        action,
+        action_version,
+        status,
+        source: Source::Api,
+        actor_type: texts.kind("actor_type", actor_type)?,
+        actor_id: texts.identifier("actor_id", actor_id)?,
+        object_type: texts.kind("object_type", given(input.object_type))?,
+        object_id: texts.identifier("object_id", given(input.object_id))?,
+        request_id: texts.identifier("request_id", request_id)?,
+        address: address
+            .map(|ip| privacy::address_token(&tenant_id, ip))
+            .transpose()?,
+        user_agent: texts.user_agent(user_agent)?,
+        metadata: protect(&tenant_id, metadata)?,
+        idempotency_key: texts.idempotency_key(given(input.idempotency_key))?,
+    })
+}
+
+/// Type and id of the actor are a pair: if the caller gives either, neither comes from the context.
+fn actor<'a>(input: &Input<'a>, context: &'a Context) -> (Option<&'a str>, Option<&'a str>) {
+    let pair = (given(input.actor_type), given(input.actor_id));
+    if pair == (None, None) {
+        (context.actor_type.as_deref(), context.actor_id.as_deref())
+    } else {
+        pair
+    }
+}
+
+/// An event of the log about itself, under the system tenant.
+///
+/// It is written with the rights of the function that calls this, which were checked before.
+pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<(), Error> {
+    let context = context::current();
+    let tenant_id = access::SYSTEM_TENANT;
+    let texts = Texts {
+        tenant_id: &tenant_id,
+    };
+    let event = Event {
+        tenant_id,
+        occurred_at: None,
+        action,
+        action_version: None,
+        status: Status::Success,
+        source: Source::System,
+        actor_type: texts.kind("actor_type", context.actor_type.as_deref())?,
+        actor_id: texts.identifier("actor_id", context.actor_id.as_deref())?,
+        object_type: None,
+        object_id: None,
+        request_id: texts.identifier("request_id", context.request_id.as_deref())?,
+        address: context
+            .client_ip
+            .map(|ip| privacy::address_token(&tenant_id, ip))
+            .transpose()?,
+        user_agent: texts.user_agent(context.user_agent.as_deref())?,
+        metadata: value::container(metadata)?.into(),
+        idempotency_key: None,
+    };
+    write(&[(Stamp::next()?, event)])
+}
+
+/// Writes events; all or none.
+pub fn write(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
+    insert::insert(events)
+}
+
+/// The container of the metadata, which has to be an object. Some drivers send a document as a
+/// JSON string; such a string is taken as the document it holds. JSON null means not given.
+pub fn metadata_object(metadata: Option<Jsonb<'_>>) -> Result<Cow<'_, [u8]>, Error> {
+    let Some(document) = metadata.filter(|document| !matches!(document.root(), Value::Null)) else {
+        return Ok(Cow::Borrowed(&EMPTY_OBJECT));
+    };
+    let container = unwrapped(document, "metadata")?;
+    check_size(container.len())?;
+    Jsonb::new(&container)
+        .map_err(|_| Error::Internal { place: "metadata" })
+        .and_then(|document| {
+            limits::check_document(document)
+                .map_err(|problem| Error::invalid("metadata", problem.to_string()))
+        })?;
+    Ok(container)
+}
+
+/// The document itself, or the one inside if it is a JSON string.
+fn unwrapped<'a>(document: Jsonb<'a>, argument: &'static str) -> Result<Cow<'a, [u8]>, Error> {
+    match document.root() {
+        Value::String(text) => value::parse_jsonb(text)
+            .map(Cow::Owned)
+            .ok_or_else(|| Error::invalid(argument, "it is a JSON string that holds no JSON")),
+        _ => Ok(Cow::Borrowed(document.bytes())),
+    }
+}
+
+fn check_size(bytes: usize) -> Result<(), Error> {
+    let limit = settings::MAX_METADATA_SIZE.get() as usize;
+    if bytes > limit {
+        let setting = Some("activity.max_metadata_size");
+        return Err(Error::TooLarge {
+            what: "metadata",
+            bytes,
+            limit,
+            setting,
+        });
+    }
+    Ok(())
+}
+
+/// Takes the secrets out. What is left may be longer than what came in, by a bounded factor, so
+/// the size is checked once more.
+fn protect<'a>(tenant: &[u8; 16], metadata: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, Error> {
+    let document = Jsonb::new(&metadata).map_err(|_| Error::Internal { place: "metadata" })?;
+    match privacy::scrub_document(tenant, document)? {
+        Some(scrubbed) => {
+            check_size(scrubbed.len())?;
+            Ok(Cow::Owned(scrubbed))
+        }
+        None => Ok(metadata),
+    }
+}
+
+fn check_occurred_at(occurred_at: Option<i64>) -> Result<(), Error> {
+    let Some(at) = occurred_at else { return Ok(()) };
+    if at == i64::MIN || at == i64::MAX {
+        return Err(Error::invalid("occurred_at", "it is infinite"));
+    }
+    if at > stamp::now().saturating_add(limits::MAX_FUTURE) {
+        return Err(Error::invalid(
+            "occurred_at",
+            "it is more than 5 minutes in the future",
+        ));
+    }
+    Ok(())
+}
+
+fn limited<'a>(
+    what: &'static str,
+    text: Option<&'a str>,
+    limit: usize,
+) -> Result<Option<&'a str>, Error> {
+    match text {
+        Some(text) if text.len() > limit => Err(Error::TooLarge {
+            what,
+            bytes: text.len(),
+            limit,
+            setting: None,
+        }),
+        _ => Ok(text),
+    }
+}
+
+/// The texts of an event, each within its limit and free of secrets.
+struct Texts<'t> {
+    tenant_id: &'t [u8; 16],
+}
+
+impl Texts<'_> {
+    fn identifier<'a>(
+        &self,
+        what: &'static str,
+        text: Option<&'a str>,
+    ) -> Result<Option<Cow<'a, str>>, Error> {
+        limited(what, text, limits::MAX_IDENTIFIER)?
+            .map(|text| privacy::scrub_text(self.tenant_id, text, TextKind::Identifier))
+            .transpose()
+    }
+
+    /// A key that holds a secret is stored as its digest: it must still tell keys apart, also
+    /// where no key for fingerprints is at hand.
+    fn idempotency_key<'a>(&self, text: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Error> {
+        let Some(scrubbed) = self.identifier("idempotency_key", text)? else {
+            return Ok(None);
+        };
+        Ok(text.map(|text| match scrubbed {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(_) => limits::idempotency_digest(text).into(),
+        }))
+    }
+
+    fn kind<'a>(
+        &self,
+        what: &'static str,
+        text: Option<&'a str>,
+    ) -> Result<Option<Cow<'a, str>>, Error> {
+        Ok(limited(what, text, limits::MAX_TYPE)?.map(Cow::Borrowed))
+    }
+
+    fn user_agent<'a>(&self, text: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Error> {
+        text.map(|text| {
+            let text = limits::cut(text, limits::MAX_USER_AGENT);
+            privacy::scrub_text(self.tenant_id, text, TextKind::Free)
+        })
+        .transpose()
+    }
+}

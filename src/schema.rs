@@ -1,0 +1,30 @@
+//! Install order. pgrx orders SQL only by `requires`; the numbers of the files are for readers.
+//!
+//! Everything that holds a user's data is made by `setup()` from the files in `sql/setup`, and is
+//! no member of the extension: see docs/design.md.
+
+use pgrx::prelude::*;
+
+extension_sql_file!("../sql/00_preflight.sql", name = "preflight", bootstrap);
+extension_sql_file!("../sql/10_event.sql", name = "event");
+extension_sql_file!(
+    "../sql/20_triggers.sql",
+    name = "triggers",
+    requires = ["event"]
+);
+extension_sql_file!(
+    "../sql/30_privacy.sql",
+    name = "privacy",
+    requires = ["triggers"]
+);
+extension_sql_file!(
+    "../sql/40_record.sql",
+    name = "record_helpers",
+    requires = ["privacy", record::api::record]
+);
+extension_sql_file!(
+    "../sql/50_status.sql",
+    name = "status",
+    requires = ["record_helpers"]
+);
+extension_sql_file!("../sql/90_api.sql", name = "api", finalize);

@@ -1,0 +1,172 @@
+//! What the four roles are granted, function by function and table by table.
+
+use super::*;
+
+/// Every function with the letters of the roles that may execute it: writer, reader, auditor,
+/// admin (m).
+const FUNCTIONS: [(&str, &str); 26] = [
+    ("_append_only", ""),
+    ("_changed", ""),
+    ("_is_home", ""),
+    ("_key_state", ""),
+    ("check_event", "wm"),
+    ("clear_context", "wram"),
+    ("client_ip", "wram"),
+    ("context", "wram"),
+    ("get", "ram"),
+    ("helper_sql", "wm"),
+    ("install_taxonomy", "m"),
+    ("list", "ram"),
+    ("migrate", "m"),
+    ("record", "wm"),
+    ("record_login", "wm"),
+    ("record_logout", "wm"),
+    ("record_many", "wm"),
+    ("register_action", "m"),
+    ("register_actions", "m"),
+    ("retire_action", "m"),
+    ("rotate_ip_key", "m"),
+    ("set_context", "wram"),
+    ("setup", "m"),
+    ("status", "am"),
+    ("tenant", "wram"),
+    ("visible_tenant", "r"),
+];
+
+const GRANTED_FUNCTIONS: &str = "
+    SELECT p.proname::text, string_agg(r.letter, '' ORDER BY r.place)
+    FROM pg_proc p
+    LEFT JOIN (VALUES ('activity_writer', 'w', 1), ('activity_reader', 'r', 2),
+                      ('activity_auditor', 'a', 3), ('activity_admin', 'm', 4)) r (role, letter, place)
+      ON has_function_privilege(r.role, p.oid, 'EXECUTE')
+    WHERE p.pronamespace = 'activity'::regnamespace
+    GROUP BY p.oid ORDER BY p.proname";
+
+#[test]
+fn each_function_is_executable_by_whom_it_is_for() {
+    let rows = database()
+        .superuser()
+        .query(GRANTED_FUNCTIONS, &[])
+        .unwrap();
+    let granted: Vec<(String, String)> = rows
+        .iter()
+        .map(|row| {
+            (
+                row.get(0),
+                row.get::<_, Option<String>>(1).unwrap_or_default(),
+            )
+        })
+        .collect();
+    for (function, roles) in &granted {
+        println!("{function:18} {roles}");
+    }
+    let expected: Vec<(String, String)> = FUNCTIONS
+        .iter()
+        .map(|(f, r)| ((*f).to_owned(), (*r).to_owned()))
+        .collect();
+    assert_eq!(granted, expected);
+}
+
+#[test]
+fn nothing_is_granted_to_everybody() {
+    let mut session = database().superuser();
+    let public = session.texts(
+        "SELECT 'function ' || p.oid::regprocedure FROM pg_proc p,
+                aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+         WHERE p.pronamespace = 'activity'::regnamespace AND a.grantee = 0
+         UNION ALL
+         SELECT 'relation ' || c.oid::regclass FROM pg_class c, aclexplode(c.relacl) a
+         WHERE c.relnamespace = 'activity'::regnamespace AND a.grantee = 0
+         UNION ALL
+         SELECT 'schema ' || n.nspname FROM pg_namespace n, aclexplode(n.nspacl) a
+         WHERE n.nspname = 'activity' AND a.grantee = 0",
+    );
+    assert_eq!(public, [] as [String; 0]);
+}
+
+#[test]
+fn who_has_no_role_gets_nowhere() {
+    let database = database();
+    let mut nobody = database.connect_as(&database.create_login(&[]));
+    for call in [
+        record(TENANT_A),
+        list(TENANT_A),
+        "SELECT activity.context()".into(),
+        "SELECT * FROM activity.status()".into(),
+        "SELECT activity.set_context()".into(),
+        "SELECT * FROM activity.events".into(),
+        "SELECT * FROM activity.keys".into(),
+    ] {
+        expect_error(nobody.simple_query(&call), "42501");
+    }
+}
+
+/// Tables with what the roles may do: r read, w write (insert, update, delete).
+const TABLES: [(&str, [&str; 4]); 11] = [
+    ("action_versions", ["r", "r", "r", "r"]),
+    ("actions", ["r", "r", "r", "r"]),
+    ("events", ["", "r", "", ""]),
+    ("idempotency_keys", ["", "", "", ""]),
+    ("incarnations", ["", "", "r", "r"]),
+    ("key_epochs", ["", "", "r", "r"]),
+    ("keys", ["", "", "", ""]),
+    ("log", ["", "", "r", "r"]),
+    ("role_tenants", ["", "", "r", "rw"]),
+    ("tenants", ["", "", "r", "rw"]),
+    ("partitions of events", ["", "", "", ""]),
+];
+
+#[test]
+fn each_table_is_open_to_whom_it_is_for() {
+    let mut session = database().superuser();
+    let mut seen = Vec::new();
+    for (table, expected) in TABLES {
+        for (role, expected) in ROLES.iter().zip(expected) {
+            let of_table = if table == "partitions of events" {
+                "relispartition".to_owned()
+            } else {
+                seen.push(table);
+                format!("relname = '{table}'")
+            };
+            let granted = session.text(&format!(
+                "SELECT concat(
+                     CASE WHEN bool_or(has_table_privilege('{role}', oid, 'SELECT')) THEN 'r' END,
+                     CASE WHEN bool_or(has_table_privilege('{role}', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')) THEN 'w' END)
+                 FROM pg_class WHERE relnamespace = 'activity'::regnamespace
+                 AND relkind IN ('r', 'p', 'v') AND {of_table}"
+            ));
+            assert_eq!(granted.as_deref(), Some(expected), "{role} on {table}");
+        }
+    }
+    seen.dedup();
+    let all = session.texts(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'activity'::regnamespace \
+         AND relkind IN ('r', 'p', 'v') AND NOT relispartition ORDER BY 1",
+    );
+    assert_eq!(all, seen, "a table is missing in this test");
+}
+
+#[test]
+fn default_privileges_of_the_database_open_nothing() {
+    let database = Cluster::shared().empty_database();
+    let app = database.create_login(&[]);
+    let mut owner = database.superuser();
+    owner
+        .batch_execute(&format!(
+            "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {app};
+             ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;
+             ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO {app};
+             ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {app};
+             CREATE EXTENSION activity_log; SELECT activity.setup()"
+        ))
+        .unwrap();
+    let open = owner.texts(&format!(
+        "SELECT c.oid::regclass::text FROM pg_class c
+         WHERE c.relnamespace = 'activity'::regnamespace AND c.relkind IN ('r', 'p')
+           AND has_table_privilege('{app}', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')
+         UNION ALL
+         SELECT p.oid::regprocedure::text FROM pg_proc p
+         WHERE p.pronamespace = 'activity'::regnamespace AND has_function_privilege('{app}', p.oid, 'EXECUTE')"
+    ));
+    assert_eq!(open, [] as [String; 0]);
+}
