@@ -17,7 +17,8 @@
 \echo
 CREATE EXTENSION activity_log;
 SELECT activity.setup();
-SELECT area, item, value, ok, advice FROM activity.status();
+SELECT area, item, value, ok FROM activity.status();
+SELECT item, advice FROM activity.status() WHERE NOT ok;
 
 \echo
 \echo '━━ 2. Say what an event looks like'

@@ -40,12 +40,13 @@ as_root() { if is_root; then "$@"; else sudo "$@"; fi; }
 # Postgres refuses to run as root, so root lends its clusters to another user.
 server_user() { if is_root; then echo "${SERVER_USER:-postgres}"; else id -un; fi; }
 
+# From the root folder, because the server's user need not be able to enter the checkout.
 as_server() {
     if is_root; then
         local user
         user=$(server_user)
-        setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups \
-            env HOME=/ USER="$user" LOGNAME="$user" "$@"
+        (cd / && setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups \
+            env HOME=/ USER="$user" LOGNAME="$user" "$@")
     else
         "$@"
     fi
