@@ -3,12 +3,13 @@
 use super::event::EventRow;
 use super::probe;
 use super::query::Query;
-use crate::db::{self, Mode, Relation};
+use crate::db::{self, Mode, Relation, Scope};
 use crate::error::Error;
 use crate::retention::{self, Partition};
 use activity_log_core::record::MAX_FUTURE;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ffi::CStr;
 
 /// What is known of a partition: no event of the tenant in it is younger than the bound.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +67,23 @@ fn is_settled(rows: &[EventRow], query: &Query, bound: i64) -> bool {
 
 fn read(query: &Query, partition: &Partition) -> Result<Vec<EventRow>, Error> {
     let sql = query.sql(&retention::name(partition)?);
-    db::query(Mode::Read, &sql, &query.parameters, EventRow::read)
+    db::as_owner(|| {
+        for method in avoided(query) {
+            db::set_option(method, c"off", Scope::Block);
+        }
+        db::query(Mode::Read, &sql, &query.parameters, EventRow::read)
+    })
+}
+
+/// Ways of reading that the planner must not take. A partition that is young or was filled at once
+/// has poor statistics or none, and the planner may believe that reading all of it is cheap.
+fn avoided(query: &Query) -> &'static [&'static CStr] {
+    if query.is_filtered {
+        &[c"enable_seqscan"]
+    } else {
+        // The timeline index gives the order; nothing has to be collected and sorted.
+        &[c"enable_seqscan", c"enable_bitmapscan", c"enable_sort"]
+    }
 }
 
 fn merge(rows: &mut Vec<EventRow>, more: Vec<EventRow>, page_size: usize) {

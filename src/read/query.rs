@@ -21,6 +21,8 @@ pub(super) struct Query {
     /// The times of occurrence that can be in the page: from `since` up to `limit`, both included.
     pub(super) since: i64,
     pub(super) limit: i64,
+    /// Whether anything is asked for besides the tenant and the time.
+    pub(super) is_filtered: bool,
     pub(super) page_size: usize,
 }
 
@@ -32,12 +34,18 @@ impl Query {
             parameters: vec![db::uuid(&tenant_id)],
             since: i64::MIN,
             limit: i64::MAX,
+            is_filtered: false,
             page_size,
         }
     }
 
     /// Adds a condition; `$` in it stands for the place of its parameter.
     fn filter(&mut self, condition: &str, parameter: Parameter) {
+        self.is_filtered = true;
+        self.restrict(condition, parameter);
+    }
+
+    fn restrict(&mut self, condition: &str, parameter: Parameter) {
         self.parameters.push(parameter);
         self.conditions
             .push(condition.replace('$', &format!("${}", self.parameters.len())));
@@ -126,11 +134,11 @@ pub(super) fn filter_times(
 ) {
     if let Some(since) = since.map(i64::from) {
         query.since = since;
-        query.filter("occurred_at >= $", db::time(since));
+        query.restrict("occurred_at >= $", db::time(since));
     }
     if let Some(until) = until.map(i64::from) {
         query.limit = query.limit.min(until.saturating_sub(1));
-        query.filter("occurred_at < $", db::time(until));
+        query.restrict("occurred_at < $", db::time(until));
     }
 }
 
