@@ -1,5 +1,5 @@
--- What has to be true before anything else: the database speaks UTF-8, and the four roles that
--- policies and grants name exist. Roles belong to the cluster and are not in a database's dump, so
+-- What has to be true before anything else: the database speaks UTF-8, nobody but superusers rules
+-- over the schema, and the four roles that policies and grants name exist. Roles belong to the cluster and are not in a database's dump, so
 -- the install script makes those that are missing. It makes nothing else outside the extension.
 DO $preflight$
 DECLARE
@@ -8,6 +8,21 @@ BEGIN
     IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
         RAISE EXCEPTION 'activity_log needs a database with encoding UTF8'
             USING ERRCODE = 'feature_not_supported';
+    END IF;
+    -- The owner of a schema may drop what is in it, and who may create in it can put a function of
+    -- the same name beside ours.
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_namespace n
+        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'activity'
+          AND (NOT r.rolsuper OR EXISTS (
+              SELECT FROM pg_catalog.aclexplode(n.nspacl) a
+              WHERE a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
+                AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner))
+    ) THEN
+        RAISE EXCEPTION 'schema "activity" exists and others than superusers rule over it'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Look at what is in it; then drop it, or ALTER SCHEMA activity OWNER TO a superuser and REVOKE CREATE on it.';
     END IF;
     FOREACH v_role IN ARRAY ARRAY['activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) v_role) THEN

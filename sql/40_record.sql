@@ -4,7 +4,7 @@
 CREATE FUNCTION activity.record_login(
     actor_id text,
     success boolean DEFAULT true,
-    method text DEFAULT 'password',
+    method text DEFAULT NULL,
     reason text DEFAULT NULL,
     tenant_id uuid DEFAULT NULL,
     actor_type text DEFAULT 'user',
@@ -21,11 +21,12 @@ AS $$
         action => CASE WHEN $2 IS NOT FALSE THEN 'auth.login.success' ELSE 'auth.login.failure' END,
         metadata => coalesce($10, '{}'::pg_catalog.jsonb)
             OPERATOR(pg_catalog.||) pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-                'method', $3,
-                'reason', CASE WHEN $2 IS NOT FALSE THEN NULL ELSE coalesce($4, 'other') END)),
+                'method', coalesce($3, $10 OPERATOR(pg_catalog.->>) 'method', 'password'),
+                'reason', CASE WHEN $2 IS NOT FALSE THEN $4
+                               ELSE coalesce($4, $10 OPERATOR(pg_catalog.->>) 'reason', 'other') END)),
         tenant_id => $5,
         actor_id => $1,
-        actor_type => $6,
+        actor_type => CASE WHEN $1 IS NULL THEN NULL ELSE $6 END,
         status => CASE WHEN $2 IS NOT FALSE THEN 'success' ELSE 'failure' END,
         client_ip => $7,
         user_agent => $8,

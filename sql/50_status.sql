@@ -69,6 +69,14 @@ BEGIN
            OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass));
     RETURN QUERY VALUES ('protection', 'tables without row security', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'ALTER TABLE ... ENABLE ROW LEVEL SECURITY on each of them.' END);
+    SELECT r.rolsuper AND NOT EXISTS (
+        SELECT FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
+    INTO v_is_fine
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+    WHERE n.nspname = 'activity';
+    RETURN QUERY VALUES ('protection', 'schema ruled by superusers only', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
+        CASE WHEN NOT v_is_fine THEN 'ALTER SCHEMA activity OWNER TO a superuser; REVOKE CREATE ON SCHEMA activity from everybody else.' END);
+
     v_is_fine := activity._has_reader_policy();
     RETURN QUERY VALUES ('protection', 'policy of activity_reader',
         CASE WHEN v_is_fine THEN 'present' ELSE 'missing or changed' END, v_is_fine,
@@ -97,10 +105,17 @@ BEGIN
         WHERE r.rolname IN ('activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin')
           AND (r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolbypassrls);
 
+    SELECT count(*) INTO v_number
+    FROM activity.role_tenants t
+    WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = t.role_name);
+    RETURN QUERY VALUES ('protection', 'pins of roles that do not exist', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'The role that was meant is not pinned: SELECT * FROM activity.role_tenants;' END);
+
     v_key := activity._key_state();
     RETURN QUERY VALUES ('privacy', 'key for addresses', v_key, v_key = 'file',
         CASE v_key
             WHEN 'table' THEN 'The key lies in the database''s own files: name a file outside with activity.key_file, then SELECT activity.rotate_ip_key();'
+            WHEN 'unusable' THEN 'Addresses are stored as networks only. activity.key_file must name a file outside the data directory that the server can read, with 64 hexadecimal digits; the server''s log says what is wrong.'
             WHEN 'missing' THEN 'Addresses are stored as networks only: SELECT activity.migrate(); or activity.rotate_ip_key() begins a new key epoch.'
         END);
 

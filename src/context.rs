@@ -5,7 +5,7 @@
 use crate::db::{self, Scope};
 use crate::error::{self, Error};
 use crate::settings;
-use crate::value::{Address, JsonbOut, given};
+use crate::value::{self, Address, JsonbOut, given};
 use activity_log_core::context::{Network, parse_uuid};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -57,7 +57,9 @@ fn read() -> Context {
             .and_then(parse_uuid),
         actor_id: settings::text(&settings::ACTOR_ID),
         actor_type: settings::text(&settings::ACTOR_TYPE),
-        client_ip: settings::text(&settings::CLIENT_IP).and_then(|ip| ip.parse().ok()),
+        client_ip: settings::text(&settings::CLIENT_IP)
+            .as_deref()
+            .and_then(value::parse_address),
         user_agent: settings::text(&settings::USER_AGENT),
         request_id: settings::text(&settings::REQUEST_ID),
     }
@@ -103,7 +105,10 @@ fn set_context(
         Scope::Session
     };
     let tenant = tenant_id.map(|id| id.to_string());
-    let address = client_ip.map(|Address(ip)| ip.to_string());
+    let address = client_ip
+        .map(|address| address.as_host("client_ip"))
+        .transpose()?;
+    let address = address.map(|ip| ip.to_string());
     let parts = [
         (c"activity.tenant_id", tenant.as_deref()),
         (c"activity.actor_id", given(actor_id)),
@@ -185,8 +190,8 @@ fn client_ip(
     let client = activity_log_core::context::client_ip(
         given(forwarded_for),
         given(real_ip),
-        peer.map(|Address(ip)| ip),
+        peer.map(|peer| peer.as_host("peer")).transpose()?,
         &trusted,
     );
-    Ok(client.map(Address))
+    Ok(client.map(Address::host))
 }

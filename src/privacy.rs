@@ -292,16 +292,20 @@ fn parse_master(text: &str) -> Option<[u8; 32]> {
     Some(master)
 }
 
-/// Whether addresses are hashed at present, and from where the key comes.
-pub fn key_source() -> Result<(&'static str, bool), Error> {
+/// Where the key for addresses comes from: `file`, `table`, `missing` where there is none at
+/// hand, `unusable` where a key file is named that can't be used.
+pub fn key_state() -> Result<&'static str, Error> {
     tenant_keys(&crate::access::SYSTEM_TENANT)?;
-    let at_hand = KEYS.with_borrow(|kept| kept.as_ref().is_some_and(|k| k.keys.current.is_some()));
-    let source = if settings::text(&settings::KEY_FILE).is_some() {
-        "file"
-    } else {
-        "table"
-    };
-    Ok((source, at_hand))
+    let is_at_hand = KEYS.with_borrow(|kept| {
+        kept.as_ref()
+            .is_some_and(|kept| kept.keys.current.is_some())
+    });
+    Ok(match KeyFile::read() {
+        KeyFile::Unusable(_) => "unusable",
+        _ if !is_at_hand => "missing",
+        KeyFile::Master(_) => "file",
+        KeyFile::None => "table",
+    })
 }
 
 /// Makes the key epochs that are missing: that of fingerprints, and a current one for addresses.

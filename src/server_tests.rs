@@ -91,14 +91,14 @@ mod tests {
             let ip = text
                 .parse()
                 .map_err(|_| Error::Internal { place: "test" })?;
-            let ours = Address(ip).into_datum();
+            let ours = Address::host(ip).into_datum();
             assert!(is_true(
                 "SELECT $1 = $2::inet",
                 &[(pg_sys::INETOID, ours), db::text(Some(text))]
             )?);
             let read =
                 db::value::<Address>(Mode::Read, "SELECT $1::inet", &[db::text(Some(text))])?;
-            assert_eq!(read, Some(Address(ip)));
+            assert_eq!(read, Some(Address::host(ip)));
         }
         Ok(())
     }

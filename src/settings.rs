@@ -260,7 +260,7 @@ unsafe extern "C-unwind" fn check_client_ip(
     _extra: *mut *mut std::ffi::c_void,
     _source: pg_sys::GucSource::Type,
 ) -> bool {
-    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
+    let is_address = |text: &str| crate::value::parse_address(text).is_some();
     // SAFETY: the server passes a pointer to its own NUL-terminated string, or to NULL.
     unsafe {
         accept(

@@ -73,10 +73,22 @@ fn setup(
     if known.as_ref().is_some_and(|log| !is_home(log)) {
         return Ok("restored copy: SELECT activity.migrate() takes it over".into());
     }
+    let missing_guards = if known.is_some() {
+        missing_guards()?
+    } else {
+        0
+    };
     run_scripts()?;
     let text = match known {
         None => first_setup(partition_interval, premake)?,
-        Some(log) => repeat_setup(&log, partition_interval, period, premake)?,
+        Some(log) => {
+            let options = Options {
+                interval: partition_interval,
+                period,
+                premake,
+            };
+            repeat_setup(&log, &options, missing_guards)?
+        }
     };
     Ok(text)
 }
@@ -109,37 +121,80 @@ fn first_setup(interval: Option<Interval>, premake: Option<i32>) -> Result<Strin
     ))
 }
 
-fn repeat_setup(
-    log: &Log,
+/// What a repeated `setup()` is asked to change.
+struct Options {
     interval: Option<Interval>,
     period: Option<Period>,
     premake: Option<i32>,
-) -> Result<String, Error> {
-    let is_changed = period.is_some_and(|period| period != log.period)
-        || premake.is_some_and(|premake| premake != log.premake);
+}
+
+impl Options {
+    fn differ_from(&self, log: &Log) -> bool {
+        self.period.is_some_and(|period| period != log.period)
+            || self.premake.is_some_and(|premake| premake != log.premake)
+    }
+}
+
+fn repeat_setup(log: &Log, options: &Options, restored_guards: i64) -> Result<String, Error> {
+    let is_changed = options.differ_from(log);
     if is_changed {
         db::run(
             "UPDATE activity.log SET partition_interval = coalesce($1, partition_interval), \
              premake = coalesce($2, premake)",
             &[
-                interval_parameter(interval),
-                premake.map_or((pg_sys::INT4OID, None), db::int),
+                interval_parameter(options.interval),
+                options.premake.map_or((pg_sys::INT4OID, None), db::int),
             ],
         )?;
     }
-    privacy::ensure_keys()?;
+    let epoch = privacy::ensure_keys()?;
     let partitions = make_partitions()?;
-    if is_changed {
+    if is_changed || restored_guards > 0 || epoch.is_some() {
         record::write_system_event(
             "activity.log.changed",
-            &serde_json::json!({"premake": premake, "partition_interval_changed": interval.is_some()}),
+            &serde_json::json!({
+                "premake": options.premake,
+                "partition_interval_changed": options.interval.is_some(),
+                "guards_restored": restored_guards,
+                "key_epoch": epoch,
+                "partitions": partitions,
+            }),
         )?;
     }
-    Ok(match (is_changed, partitions) {
-        (false, 0) => "activity_log is already set up".into(),
-        (true, _) => format!("options changed, {partitions} partitions made"),
-        (false, _) => format!("activity_log is already set up; {partitions} partitions made"),
-    })
+    Ok(said(is_changed, partitions, restored_guards, epoch))
+}
+
+/// What `setup()` did, in words.
+fn said(is_changed: bool, partitions: usize, restored_guards: i64, epoch: Option<i32>) -> String {
+    let mut done = Vec::new();
+    if is_changed {
+        done.push("options changed".to_owned());
+    }
+    if is_changed || partitions > 0 {
+        done.push(format!("{partitions} partitions made"));
+    }
+    if restored_guards > 0 {
+        done.push(format!("{restored_guards} guards put back"));
+    }
+    if let Some(epoch) = epoch {
+        done.push(format!("key epoch {epoch} begins"));
+    }
+    match (is_changed, done.is_empty()) {
+        (_, true) => "activity_log is already set up".into(),
+        (true, false) => done.join(", "),
+        (false, false) => format!("activity_log is already set up; {}", done.join(", ")),
+    }
+}
+
+/// Triggers and policies that are not as `setup()` makes them: taken away, or gone with the
+/// extension.
+fn missing_guards() -> Result<i64, Error> {
+    let missing = db::value(
+        Mode::Write,
+        include_str!("../sql/query/missing_guards.sql"),
+        &[],
+    )?;
+    missing.ok_or(Error::Internal { place: "guards" })
 }
 
 /// Takes a restored or cloned log over, and brings its tables up to the installed code.
@@ -196,8 +251,7 @@ fn rotate_ip_key() -> Result<i32, ErrorReport> {
 /// Where the key for addresses comes from, and whether it is at hand; for `status()`.
 #[pg_extern(name = "_key_state", stable, parallel_unsafe)]
 fn key_state() -> Result<String, ErrorReport> {
-    let (source, is_at_hand) = privacy::key_source()?;
-    Ok(if is_at_hand { source } else { "missing" }.into())
+    Ok(privacy::key_state()?.into())
 }
 
 /// Whether this database is the one that `setup()` or `migrate()` ran in; for `status()`.

@@ -139,9 +139,34 @@ pub fn network(address: IpAddr, bits: u8) -> pg_sys::Datum {
     }
 }
 
-/// An `inet`: the address, without the mask.
+/// An `inet`: an address, or a network where its mask is shorter than the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address(pub IpAddr);
+pub struct Address {
+    ip: IpAddr,
+    is_host: bool,
+}
+
+impl Address {
+    /// The address of one host.
+    pub fn host(ip: IpAddr) -> Self {
+        Self { ip, is_host: true }
+    }
+
+    /// The address, if it is that of one host; IPv4 also where it comes mapped into IPv6.
+    ///
+    /// # Errors
+    /// The argument is invalid if the value is a network: which of its hosts is meant, nobody knows.
+    pub fn as_host(self, argument: &'static str) -> Result<IpAddr, Error> {
+        if self.is_host {
+            Ok(self.ip.to_canonical())
+        } else {
+            Err(Error::invalid(
+                argument,
+                "it must be an IP address without a mask",
+            ))
+        }
+    }
+}
 
 impl FromDatum for Address {
     unsafe fn from_polymorphic_datum(
@@ -158,12 +183,19 @@ impl FromDatum for Address {
             pgrx::varlena_to_byte_slice(packed)
         };
         match bytes {
-            [FAMILY_V4, _, address @ ..] => Some(Self(
-                Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).into(),
-            )),
-            [FAMILY_V6, _, address @ ..] => {
-                let v6 = Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?);
-                Some(Self(v6.to_canonical()))
+            [FAMILY_V4, bits, address @ ..] => {
+                let ip = Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).into();
+                Some(Self {
+                    ip,
+                    is_host: *bits == 32,
+                })
+            }
+            [FAMILY_V6, bits, address @ ..] => {
+                let ip = Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?).into();
+                Some(Self {
+                    ip,
+                    is_host: *bits == 128,
+                })
             }
             _ => None,
         }
@@ -174,14 +206,16 @@ impl FromDatum for Address {
 unsafe impl<'fcx> ArgAbi<'fcx> for Address {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: the caller has checked that the argument is not NULL.
-        unsafe { arg.unbox_arg_using_from_datum() }
-            .unwrap_or(Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Self {
+            ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            is_host: false,
+        })
     }
 }
 
 impl IntoDatum for Address {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        Some(network(self.0, if self.0.is_ipv4() { 32 } else { 128 }))
+        Some(network(self.ip, if self.ip.is_ipv4() { 32 } else { 128 }))
     }
 
     fn type_oid() -> pg_sys::Oid {
@@ -198,6 +232,17 @@ unsafe impl BoxRet for Address {
             None => fcinfo.return_null(),
         }
     }
+}
+
+/// An address from its text; a mask that covers all of it may follow.
+pub fn parse_address(text: &str) -> Option<IpAddr> {
+    let (address, mask) = text
+        .split_once('/')
+        .map_or((text, None), |(a, m)| (a, Some(m)));
+    let ip: IpAddr = address.parse().ok()?;
+    let whole = if ip.is_ipv4() { "32" } else { "128" };
+    mask.is_none_or(|mask| mask == whole)
+        .then(|| ip.to_canonical())
 }
 
 pgrx::impl_sql_translatable!(Address, "inet");

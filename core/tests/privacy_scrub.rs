@@ -206,6 +206,22 @@ fn counted_tokens_stay_and_listed_tokens_are_hidden() {
     assert_eq!(scrub_value(&json!({"pin": true})), None);
 }
 
+/// Eight strings within strings took a second once, and ten would have taken a minute.
+#[test]
+fn strings_nested_in_each_other_take_no_exponential_time() {
+    let scrubber = scrubber(AddressMode::Off);
+    let mut text = String::from("\"password=x\"");
+    for _ in 0..10 {
+        text = serde_json::to_string(&format!("{{\"a\":{text}}}")).expect("JSON");
+    }
+    let document = format!("{{\"a\":{text}}}");
+    let start = std::time::Instant::now();
+    let hidden = scrubber.scrub_text(&document, TextKind::Free, Some(&fingerprints()));
+    assert!(start.elapsed().as_secs_f64() < 0.5, "{:?}", start.elapsed());
+    assert!(!hidden.contains("=x"), "{hidden}");
+    assert_eq!(scrubber.scrub_text(&hidden, TextKind::Free, None), hidden);
+}
+
 /// The rule's name and the fingerprint of a replacement look like an assignment themselves.
 #[test]
 fn the_name_of_a_rule_is_no_key_of_what_follows_it() {
@@ -261,6 +277,12 @@ fn only_the_secret_part_of_a_text_is_replaced() {
             "key [redacted:aws_access_key]!",
         ),
         ("api_key: \"abc\"", "api_key: \"[redacted:api_key]\""),
+        (
+            "-H \"X-Api-Key: abc123\" -v",
+            "-H \"X-Api-Key: [redacted:api_key]\" -v",
+        ),
+        ("(X-Api-Key: abc123)", "(X-Api-Key: [redacted:api_key])"),
+        ("(token: expired)", "(token: expired)"),
         (
             "a: 1\npassword: hunter2\nb: 2",
             "a: 1\npassword: [redacted:password]\nb: 2",

@@ -5,7 +5,7 @@
 
 use super::as_owner;
 use crate::error::Error;
-use pgrx::{FromDatum, pg_sys};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CString;
 
 /// What a statement may see and do.
@@ -68,20 +68,28 @@ pub struct Row {
 }
 
 impl Row {
-    /// The column at `position`, counted from 1; `None` for NULL.
-    pub fn get<T: FromDatum>(&self, position: i32) -> Option<T> {
+    /// The column at `position`, counted from 1; `None` for NULL, and for a column of another type,
+    /// whose bytes must not be read as if they were of this one.
+    pub fn get<T: FromDatum + IntoDatum>(&self, position: i32) -> Option<T> {
         let mut is_null = true;
         // SAFETY: tuple and descriptor belong to the SPI result that is still open while the row
         // is lent to the closure of `query`.
         unsafe {
             let datum = pg_sys::SPI_getbinval(self.tuple, self.columns, position, &raw mut is_null);
             let typoid = pg_sys::SPI_gettypeid(self.columns, position);
+            if !T::is_compatible_with(typoid) {
+                return None;
+            }
             T::from_polymorphic_datum(datum, is_null, typoid)
         }
     }
 
     /// The column at `position`, or an internal error naming `place`.
-    pub fn must<T: FromDatum>(&self, position: i32, place: &'static str) -> Result<T, Error> {
+    pub fn must<T: FromDatum + IntoDatum>(
+        &self,
+        position: i32,
+        place: &'static str,
+    ) -> Result<T, Error> {
         self.get(position).ok_or(Error::Internal { place })
     }
 }
@@ -115,7 +123,7 @@ pub fn run(sql: &str, parameters: &[Parameter]) -> Result<u64, Error> {
 }
 
 /// The single value of a statement that returns at most one row.
-pub fn value<T: FromDatum>(
+pub fn value<T: FromDatum + IntoDatum>(
     mode: Mode,
     sql: &str,
     parameters: &[Parameter],

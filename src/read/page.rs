@@ -43,6 +43,7 @@ pub fn collect(query: &Query) -> Result<Vec<EventRow>, Error> {
         if candidate.bound < query.since || is_settled(&rows, query, candidate.bound) {
             break;
         }
+        pgrx::check_for_interrupts!();
         let partition = &partitions[candidate.position];
         if candidate.is_probed {
             merge(&mut rows, read(query, partition)?, query.page_size);

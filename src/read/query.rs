@@ -115,9 +115,10 @@ pub(super) fn filter_status(query: &mut Query, status: Option<&str>) -> Result<(
 
 /// Addresses are found by their hashes under every key epoch that is still usable.
 pub(super) fn filter_address(query: &mut Query, client_ip: Option<Address>) -> Result<(), Error> {
-    let Some(Address(ip)) = client_ip else {
+    let Some(address) = client_ip else {
         return Ok(());
     };
+    let ip = address.as_host("client_ip")?;
     let hashes = privacy::address_hashes(&query.tenant_id, ip)?;
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
     query.filter(

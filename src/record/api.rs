@@ -37,7 +37,7 @@ fn record(
         object_type,
         object_id,
         status,
-        client_ip: client_ip.map(|Address(ip)| ip),
+        client_ip,
         user_agent,
         request_id,
         occurred_at: occurred_at.map(i64::from),

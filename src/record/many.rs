@@ -4,7 +4,7 @@ use super::api::tolerate;
 use super::{Event, Input, Stamp, idempotency, prepare, ready, unwrapped, write};
 use crate::context::{self, Context};
 use crate::error::Error;
-use crate::value::{self, JsonbArg, JsonbOut, given};
+use crate::value::{self, Address, JsonbArg, JsonbOut, given};
 use activity_log_core::context::parse_uuid;
 use activity_log_core::jsonb::{Jsonb, Value};
 use pgrx::Uuid;
@@ -94,7 +94,10 @@ fn record_batch(document: Jsonb<'_>, skip: bool) -> Result<Vec<Outcome>, Error> 
     let prepared: Vec<Result<Event<'_>, Error>> = elements
         .iter()
         .zip(&documents)
-        .map(|(element, metadata)| event(*element, metadata.as_deref(), &context))
+        .map(|(element, metadata)| {
+            check_for_interrupts!();
+            event(*element, metadata.as_deref(), &context)
+        })
         .collect();
     if !skip {
         refuse_bad(&prepared)?;
@@ -201,7 +204,7 @@ fn assign<'a>(input: &mut Input<'a>, name: &str, value: Value<'a>) -> Result<(),
             input.client_ip = parsed(
                 "client_ip",
                 value,
-                |text| text.parse().ok(),
+                |text| value::parse_address(text).map(Address::host),
                 "it must be an IP address",
             )?;
         }

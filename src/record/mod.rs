@@ -18,12 +18,11 @@ use crate::error::Error;
 use crate::privacy::{self, AddressToken};
 use crate::registry;
 use crate::settings;
-use crate::value::{self, given};
+use crate::value::{self, Address, given};
 use activity_log_core::jsonb::{Jsonb, Value};
 use activity_log_core::privacy::TextKind;
 use activity_log_core::record::{self as limits, Source, Status};
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 pub use stamp::Stamp;
 
@@ -38,7 +37,7 @@ pub struct Input<'a> {
     pub object_type: Option<&'a str>,
     pub object_id: Option<&'a str>,
     pub status: Option<&'a str>,
-    pub client_ip: Option<IpAddr>,
+    pub client_ip: Option<Address>,
     pub user_agent: Option<&'a str>,
     pub request_id: Option<&'a str>,
     /// Microseconds, in the server's count.
@@ -100,7 +99,11 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
         tenant_id: &tenant_id,
     };
     let (actor_type, actor_id) = actor(input, context);
-    let address = input.client_ip.or(context.client_ip);
+    let given_ip = input
+        .client_ip
+        .map(|address| address.as_host("client_ip"))
+        .transpose()?;
+    let address = given_ip.or(context.client_ip);
     let user_agent = given(input.user_agent).or(context.user_agent.as_deref());
     let request_id = given(input.request_id).or(context.request_id.as_deref());
     check_occurred_at(input.occurred_at)?;

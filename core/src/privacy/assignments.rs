@@ -128,6 +128,7 @@ impl Assignment<'_> {
         self.key.is_quoted
             || self.value.is_quoted
             || is_line
+            || self.is_enclosed()
             || (looks_random(value) && !self.continues_path())
     }
 
@@ -135,6 +136,20 @@ impl Assignment<'_> {
     fn continues_path(&self) -> bool {
         let before = self.text.get(..self.key.range.start).unwrap_or_default();
         before.ends_with([':', '/'])
+    }
+
+    /// A header in quotes or brackets, as on a command line: `-H 'X-Api-Key: x'`. The name must be
+    /// made of parts; a single word before a colon is more often prose.
+    fn is_enclosed(&self) -> bool {
+        let name = self.text.get(self.key.range.clone()).unwrap_or_default();
+        let before = self.text.get(..self.key.range.start).unwrap_or_default();
+        let after = self.text.get(self.value.range.end..).unwrap_or_default();
+        let enclosed_by =
+            |open: char, close: char| before.ends_with(open) && after.starts_with(close);
+        name.contains(['-', '_'])
+            && [('"', '"'), ('\'', '\''), ('`', '`'), ('(', ')'), ('<', '>')]
+                .into_iter()
+                .any(|(open, close)| enclosed_by(open, close))
     }
 
     fn begins_line(&self) -> bool {

@@ -7,7 +7,7 @@ use super::embedded;
 use super::keys::FingerprintKey;
 use super::names::{KeyClass, Names, NamesError};
 use super::patterns::Patterns;
-use super::replacement::{Finding, Span, existing, push, replacement};
+use super::replacement::{Finding, Span, existing, is_replacement, push, replacement};
 use super::rule::Rule;
 use super::{addresses, assignments, cards, document};
 use crate::jsonb::{BuildError, Jsonb};
@@ -171,10 +171,16 @@ impl Pass<'_> {
         self.text_once(text, class).is_some()
     }
 
-    /// Applies a step until it finds nothing more.
+    /// Applies a step until it finds nothing more. Inside a string that holds JSON once is enough:
+    /// the whole is gone through again, and repetitions of repetitions would take exponential time.
     fn repeat(&self, text: &str, step: impl Fn(&str) -> Option<String>) -> Option<String> {
         let mut hidden = step(text)?;
-        for _ in 1..MAXIMUM_REPETITIONS {
+        let repetitions = if self.level == 0 {
+            MAXIMUM_REPETITIONS
+        } else {
+            1
+        };
+        for _ in 1..repetitions {
             match step(&hidden) {
                 Some(next) => hidden = next,
                 None => break,
@@ -194,7 +200,9 @@ impl Pass<'_> {
         if text.len() < SHORTEST_UNSIGNED_SECRET && profile.is_plain() {
             return None;
         }
-        if profile.has(Profile::CLOSER) && embedded::looks_like_json(text) {
+        // A replacement begins and ends like an array.
+        let may_be_json = profile.has(Profile::CLOSER) && !is_replacement(text);
+        if may_be_json && embedded::looks_like_json(text) {
             if self.level >= MAXIMUM_LEVEL {
                 let finding = Finding::Secret(Rule::Nesting);
                 return Some(replacement(finding, text.as_bytes(), self.fingerprints));

@@ -101,8 +101,18 @@ SELECT activity.record('record.noted', actor_id => repeat('x', 512), user_agent 
 SELECT octet_length(actor_id) AS actor_bytes, octet_length(user_agent) AS user_agent_bytes
 FROM activity.list(tenant_id => :'acme') WHERE object_id = 'long';
 
--- A mask of an address does not matter, nor does an IPv4 address in IPv6 clothes.
-SELECT activity.record('record.noted', tenant_id => :'acme', object_id => 'address 1', client_ip => '198.51.100.7/16') IS NOT NULL AS recorded;
+-- A network is no client: nobody knows which of its hosts is meant. The same everywhere.
+SELECT activity.record('record.noted', tenant_id => :'acme', client_ip => '198.51.100.0/24');
+\echo :LAST_ERROR_SQLSTATE
+SELECT activity.set_context(tenant_id => :'acme', client_ip => '198.51.100.0/24');
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM activity.list(tenant_id => :'acme', client_ip => '198.51.100.0/24');
+\echo :LAST_ERROR_SQLSTATE
+SELECT error->>'message' AS message FROM activity.record_many(
+    '[{"action": "record.noted", "client_ip": "198.51.100.0/24"}]', on_error => 'skip');
+
+-- A mask that covers all of the address says nothing, nor does IPv6 clothing of IPv4.
+SELECT activity.record('record.noted', tenant_id => :'acme', object_id => 'address 1', client_ip => '198.51.100.7/32') IS NOT NULL AS recorded;
 SELECT activity.record('record.noted', tenant_id => :'acme', object_id => 'address 2', client_ip => '::ffff:198.51.100.7') IS NOT NULL AS recorded;
 SELECT object_id, ip_prefix, ip_hash = lag(ip_hash) OVER (ORDER BY object_id) AS same_hash
 FROM activity.events WHERE tenant_id = :'acme' AND object_id LIKE 'address %' ORDER BY object_id;
@@ -170,6 +180,12 @@ SELECT activity.record_login(
     actor_id => 'frank', success => false, reason => 'wrong_password', tenant_id => :'acme',
     client_ip => '203.0.113.7', metadata => '{"attempt": 2}') IS NOT NULL AS recorded;
 SELECT activity.record_login(actor_id => 'frank', success => NULL, tenant_id => :'acme') IS NOT NULL AS recorded;
+-- What the caller's metadata says is not overwritten by a default.
+SELECT activity.record_login(actor_id => 'frank', tenant_id => :'acme', metadata => '{"method": "saml"}') IS NOT NULL AS recorded;
+-- Without an actor both parts of it come from the context.
+SELECT activity.record_login(actor_id => NULL) IS NOT NULL AS recorded
+FROM activity.set_context(tenant_id => :'acme', actor_id => 'frank', actor_type => 'admin');
+SELECT activity.clear_context() AS cleared;
 SELECT activity.record_logout(actor_id => 'frank', tenant_id => :'acme') IS NOT NULL AS recorded;
 SELECT activity.record_login(actor_id => 'frank', method => 'telepathy', tenant_id => :'acme');
 \echo :LAST_ERROR_SQLSTATE

@@ -14,6 +14,39 @@ fn a_database_in_another_encoding_is_refused() {
     assert!(refusal.message.contains("UTF8"), "{refusal:?}");
 }
 
+/// Its owner could drop the log, or put functions beside ours that callers take for them.
+#[test]
+fn a_schema_that_others_rule_over_is_refused_and_shown() {
+    let database = Cluster::shared().empty_database();
+    let stranger = database.create_login(&[]);
+    let mut session = database.superuser();
+    for (taken, given_back) in [
+        (
+            format!("CREATE SCHEMA activity AUTHORIZATION {stranger}"),
+            "ALTER SCHEMA activity OWNER TO postgres".to_owned(),
+        ),
+        (
+            format!("GRANT CREATE ON SCHEMA activity TO {stranger}"),
+            format!("REVOKE CREATE ON SCHEMA activity FROM {stranger}"),
+        ),
+    ] {
+        session.batch_execute(&taken).unwrap();
+        let install = session.batch_execute("CREATE EXTENSION activity_log");
+        let refusal = expect_error(install, "42501");
+        assert!(refusal.hint.contains("superuser"), "{refusal:?}");
+        session.batch_execute(&given_back).unwrap();
+    }
+    session
+        .batch_execute("CREATE EXTENSION activity_log; SELECT activity.setup()")
+        .unwrap();
+    let item = "schema ruled by superusers only";
+    assert_eq!(advice(&mut session, item), None);
+    session
+        .batch_execute(&format!("GRANT CREATE ON SCHEMA activity TO {stranger}"))
+        .unwrap();
+    assert!(advice(&mut session, item).is_some());
+}
+
 #[test]
 fn a_role_of_ours_with_rights_of_its_own_is_refused_at_installation_and_shown_later() {
     let cluster = Cluster::start(&Options::default());
