@@ -291,7 +291,12 @@ pub fn warn(error: &Error) {
 pub fn warn_of_loss(error: &Error) {
     let report = error.report();
     let message = format!("event lost: {}", report.message);
-    warning(report.code, message, ON_ERROR_HINT);
+    let mut warning =
+        ErrorReport::new(report.code, message, "activity_log").set_hint(ON_ERROR_HINT);
+    if let Some(detail) = report.detail {
+        warning = warning.set_detail(detail);
+    }
+    warning.report(PgLogLevel::WARNING);
 }
 
 /// Sends a warning about an event that the server itself refused. Its message may quote data.

@@ -282,6 +282,8 @@ fn only_the_secret_part_of_a_text_is_replaced() {
             "-H \"X-Api-Key: [redacted:api_key]\" -v",
         ),
         ("(X-Api-Key: abc123)", "(X-Api-Key: [redacted:api_key])"),
+        ("[X-Api-Key: abc123]", "[X-Api-Key: [redacted:api_key]]"),
+        ("the api_key: abc123 x", "the api_key: [redacted:api_key] x"),
         ("(token: expired)", "(token: expired)"),
         (
             "a: 1\npassword: hunter2\nb: 2",

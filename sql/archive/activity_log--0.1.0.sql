@@ -8,8 +8,8 @@ The ordering of items is not stable, it is driven by a dependency graph.
 
 /* <begin connected objects> */
 -- bootstrap
--- What has to be true before anything else: the database speaks UTF-8, and the four roles that
--- policies and grants name exist. Roles belong to the cluster and are not in a database's dump, so
+-- What has to be true before anything else: the database speaks UTF-8, nobody but superusers rules
+-- over the schema, and the four roles that policies and grants name exist. Roles belong to the cluster and are not in a database's dump, so
 -- the install script makes those that are missing. It makes nothing else outside the extension.
 DO $preflight$
 DECLARE
@@ -18,6 +18,21 @@ BEGIN
     IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
         RAISE EXCEPTION 'activity_log needs a database with encoding UTF8'
             USING ERRCODE = 'feature_not_supported';
+    END IF;
+    -- The owner of a schema may drop what is in it, and who may create in it can put a function of
+    -- the same name beside ours.
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_namespace n
+        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'activity'
+          AND (NOT r.rolsuper OR EXISTS (
+              SELECT FROM pg_catalog.aclexplode(n.nspacl) a
+              WHERE a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
+                AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner))
+    ) THEN
+        RAISE EXCEPTION 'schema "activity" exists and others than superusers rule over it'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Look at what is in it; then drop it, or ALTER SCHEMA activity OWNER TO a superuser and REVOKE CREATE on it.';
     END IF;
     FOREACH v_role IN ARRAY ARRAY['activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) v_role) THEN
@@ -295,7 +310,7 @@ AS 'MODULE_PATHNAME', 'record_wrapper';
 CREATE FUNCTION activity.record_login(
     actor_id text,
     success boolean DEFAULT true,
-    method text DEFAULT 'password',
+    method text DEFAULT NULL,
     reason text DEFAULT NULL,
     tenant_id uuid DEFAULT NULL,
     actor_type text DEFAULT 'user',
@@ -312,11 +327,12 @@ AS $$
         action => CASE WHEN $2 IS NOT FALSE THEN 'auth.login.success' ELSE 'auth.login.failure' END,
         metadata => coalesce($10, '{}'::pg_catalog.jsonb)
             OPERATOR(pg_catalog.||) pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-                'method', $3,
-                'reason', CASE WHEN $2 IS NOT FALSE THEN NULL ELSE coalesce($4, 'other') END)),
+                'method', coalesce($3, $10 OPERATOR(pg_catalog.->>) 'method', 'password'),
+                'reason', CASE WHEN $2 IS NOT FALSE THEN $4
+                               ELSE coalesce($4, $10 OPERATOR(pg_catalog.->>) 'reason', 'other') END)),
         tenant_id => $5,
         actor_id => $1,
-        actor_type => $6,
+        actor_type => CASE WHEN $1 IS NULL THEN NULL ELSE $6 END,
         status => CASE WHEN $2 IS NOT FALSE THEN 'success' ELSE 'failure' END,
         client_ip => $7,
         user_agent => $8,
@@ -427,6 +443,14 @@ BEGIN
            OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass));
     RETURN QUERY VALUES ('protection', 'tables without row security', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'ALTER TABLE ... ENABLE ROW LEVEL SECURITY on each of them.' END);
+    SELECT r.rolsuper AND NOT EXISTS (
+        SELECT FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
+    INTO v_is_fine
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+    WHERE n.nspname = 'activity';
+    RETURN QUERY VALUES ('protection', 'schema ruled by superusers only', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
+        CASE WHEN NOT v_is_fine THEN 'ALTER SCHEMA activity OWNER TO a superuser; REVOKE CREATE ON SCHEMA activity from everybody else.' END);
+
     v_is_fine := activity._has_reader_policy();
     RETURN QUERY VALUES ('protection', 'policy of activity_reader',
         CASE WHEN v_is_fine THEN 'present' ELSE 'missing or changed' END, v_is_fine,
@@ -455,10 +479,17 @@ BEGIN
         WHERE r.rolname IN ('activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin')
           AND (r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolbypassrls);
 
+    SELECT count(*) INTO v_number
+    FROM activity.role_tenants t
+    WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = t.role_name);
+    RETURN QUERY VALUES ('protection', 'pins of roles that do not exist', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'The role that was meant is not pinned: SELECT * FROM activity.role_tenants;' END);
+
     v_key := activity._key_state();
     RETURN QUERY VALUES ('privacy', 'key for addresses', v_key, v_key = 'file',
         CASE v_key
             WHEN 'table' THEN 'The key lies in the database''s own files: name a file outside with activity.key_file, then SELECT activity.rotate_ip_key();'
+            WHEN 'unusable' THEN 'Addresses are stored as networks only. activity.key_file must name a file outside the data directory that the server can read, with 64 hexadecimal digits; the server''s log says what is wrong.'
             WHEN 'missing' THEN 'Addresses are stored as networks only: SELECT activity.migrate(); or activity.rotate_ip_key() begins a new key epoch.'
         END);
 
@@ -615,6 +646,12 @@ END
 $revoke$;
 REVOKE ALL ON SCHEMA activity FROM PUBLIC;
 GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_auditor, activity_admin;
+
+-- A function without arguments is declared STRICT by pgrx. That changes nothing, but says that it
+-- may be skipped, and none of these may.
+ALTER FUNCTION activity.migrate() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.clear_context() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.rotate_ip_key() CALLED ON NULL INPUT;
 
 -- Set-up -----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.setup TO activity_admin;

@@ -1,6 +1,7 @@
 -- The tenants, as far as the application wants to name them; events may belong to others.
 CREATE TABLE activity.tenants (
-    tenant_id    uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    -- The nil UUID is the platform itself and no tenant of an application.
+    tenant_id    uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid() CHECK (tenant_id <> '00000000-0000-0000-0000-000000000000'),
     slug         text UNIQUE,
     name         text,
     -- The application's own identifier where that is no UUID: activity.tenant(external_id).

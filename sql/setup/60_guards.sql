@@ -19,6 +19,9 @@ BEGIN
         IF EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'append_only' AND t.tgenabled <> 'A') THEN
             EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER append_only', v_table);
         END IF;
+        IF NOT (SELECT c.relrowsecurity FROM pg_catalog.pg_class c WHERE c.oid = v_table) THEN
+            EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', v_table);
+        END IF;
     END LOOP;
 
     -- Sessions keep what they read of these tables until they are told otherwise.
@@ -36,9 +39,6 @@ BEGIN
         END IF;
     END LOOP;
 
-    IF NOT (SELECT c.relrowsecurity FROM pg_catalog.pg_class c WHERE c.oid = 'activity.events'::pg_catalog.regclass) THEN
-        ALTER TABLE activity.events ENABLE ROW LEVEL SECURITY;
-    END IF;
     IF NOT activity._has_reader_policy() THEN
         DROP POLICY IF EXISTS reader_sees_tenant ON activity.events;
         CREATE POLICY reader_sees_tenant ON activity.events FOR SELECT TO activity_reader

@@ -42,16 +42,21 @@ fn register_action(
     let action = given(action).ok_or(Error::Missing { argument: "action" })?;
     let registration = Registration {
         action: action.to_owned(),
-        description,
+        description: some(description),
         metadata_schema: metadata_schema.map(schema_value).transpose()?.flatten(),
-        severity,
-        category,
-        object_type,
+        severity: some(severity),
+        category: some(category),
+        object_type: some(object_type),
         controls: controls.map(|controls| controls.into_iter().flatten().collect()),
         keep,
     };
     let versions = register(&[registration])?;
     Ok(versions.first().map_or(0, |(_, version)| *version))
+}
+
+/// An empty text means not given.
+fn some(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
 /// A schema argument as a JSON value; JSON null means not given.

@@ -128,7 +128,7 @@ impl Assignment<'_> {
         self.key.is_quoted
             || self.value.is_quoted
             || is_line
-            || self.is_enclosed()
+            || self.has_compound_name()
             || (looks_random(value) && !self.continues_path())
     }
 
@@ -138,18 +138,11 @@ impl Assignment<'_> {
         before.ends_with([':', '/'])
     }
 
-    /// A header in quotes or brackets, as on a command line: `-H 'X-Api-Key: x'`. The name must be
-    /// made of parts; a single word before a colon is more often prose.
-    fn is_enclosed(&self) -> bool {
+    /// A name made of parts, such as that of a header, stands in no prose before a colon; a single
+    /// word does ("invalid token: user is gone").
+    fn has_compound_name(&self) -> bool {
         let name = self.text.get(self.key.range.clone()).unwrap_or_default();
-        let before = self.text.get(..self.key.range.start).unwrap_or_default();
-        let after = self.text.get(self.value.range.end..).unwrap_or_default();
-        let enclosed_by =
-            |open: char, close: char| before.ends_with(open) && after.starts_with(close);
-        name.contains(['-', '_'])
-            && [('"', '"'), ('\'', '\''), ('`', '`'), ('(', ')'), ('<', '>')]
-                .into_iter()
-                .any(|(open, close)| enclosed_by(open, close))
+        name.contains(['-', '_']) && !self.continues_path()
     }
 
     fn begins_line(&self) -> bool {

@@ -142,7 +142,7 @@ fn while_the_key_file_is_away_events_carry_the_network_only_and_status_says_so()
     let secret = stored(&mut session, TENANT, &json!({"password": "same"}));
     assert_eq!(secret["password"], "[redacted:password]");
     assert_eq!(found(&mut session, TENANT, ADDRESS), 0);
-    assert_eq!(status(&database), "missing false");
+    assert_eq!(status(&database), "unusable false");
     expect_error(
         session.batch_execute("SELECT activity.rotate_ip_key()"),
         "F0000",
@@ -180,7 +180,7 @@ fn a_log_moves_from_the_table_to_a_file_with_the_next_rotation() {
     std::fs::remove_file(&path).unwrap();
     cluster.restart(Stop::Fast);
     assert_eq!(hash_of(&mut database.superuser(), TENANT, ADDRESS), None);
-    assert_eq!(status(&database), "missing false");
+    assert_eq!(status(&database), "unusable false");
 }
 
 #[test]
