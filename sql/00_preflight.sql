@@ -9,20 +9,21 @@ BEGIN
         RAISE EXCEPTION 'activity_log needs a database with encoding UTF8'
             USING ERRCODE = 'feature_not_supported';
     END IF;
-    -- The owner of a schema may drop what is in it, and who may create in it can put a function of
-    -- the same name beside ours.
+    -- The owner of a schema may drop what is in it, and a function of somebody else beside ours
+    -- could be taken for ours.
     IF EXISTS (
         SELECT FROM pg_catalog.pg_namespace n
-        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+        JOIN pg_catalog.pg_roles r ON NOT r.rolsuper
         WHERE n.nspname OPERATOR(pg_catalog.=) 'activity'
-          AND (NOT r.rolsuper OR EXISTS (
-              SELECT FROM pg_catalog.aclexplode(n.nspacl) a
-              WHERE a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
-                AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner))
+          AND (r.oid OPERATOR(pg_catalog.=) n.nspowner
+               OR EXISTS (SELECT FROM pg_catalog.pg_proc p
+                          WHERE p.pronamespace OPERATOR(pg_catalog.=) n.oid AND p.proowner OPERATOR(pg_catalog.=) r.oid)
+               OR EXISTS (SELECT FROM pg_catalog.pg_class c
+                          WHERE c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relowner OPERATOR(pg_catalog.=) r.oid))
     ) THEN
-        RAISE EXCEPTION 'schema "activity" exists and others than superusers rule over it'
+        RAISE EXCEPTION 'schema "activity", or something in it, belongs to a role that is no superuser'
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Look at what is in it; then drop it, or ALTER SCHEMA activity OWNER TO a superuser and REVOKE CREATE on it.';
+                  HINT = 'Look at what is in it; then drop it, or give it to a superuser.';
     END IF;
     FOREACH v_role IN ARRAY ARRAY['activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) v_role) THEN

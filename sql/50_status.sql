@@ -2,6 +2,7 @@
 CREATE FUNCTION activity._has_reader_policy() RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT EXISTS (
         SELECT FROM pg_policy p
@@ -9,7 +10,7 @@ AS $$
           AND p.polname = 'reader_sees_tenant'
           AND p.polcmd = 'r'
           AND p.polpermissive
-          AND p.polroles = ARRAY['activity_reader'::regrole::oid]
+          AND p.polroles = ARRAY[to_regrole('activity_reader')::oid]
           AND pg_get_expr(p.polqual, p.polrelid) = '(tenant_id = ( SELECT activity.visible_tenant() AS visible_tenant))'
     )
 $$;
@@ -19,6 +20,9 @@ CREATE FUNCTION activity.status()
 RETURNS TABLE (area text, item text, value text, ok boolean, advice text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Bounds of partitions are printed and read back.
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 AS $status$
 DECLARE
     v_preloaded boolean := ',' || replace(current_setting('shared_preload_libraries'), ' ', '') || ',' LIKE '%,activity_log,%';
@@ -54,6 +58,15 @@ BEGIN
             CASE WHEN v_number = 0 THEN 'SELECT activity.setup();' END),
         ('partitions', 'made until', v_until::text, coalesce(v_until > now() + interval '30 days', false),
             CASE WHEN (v_until > now() + interval '30 days') IS NOT TRUE THEN 'SELECT activity.setup(); makes partitions ahead.' END);
+
+    SELECT EXISTS (
+        SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'activity.events'::regclass
+          AND now() >= substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \(''([^'']+)''\)')::timestamptz
+          AND now() < substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)')::timestamptz
+    ) INTO v_is_fine;
+    RETURN QUERY VALUES ('partitions', 'takes events now', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
+        CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); or attach the partition again that was detached.' END);
 
     SELECT count(*) INTO v_number
     FROM (SELECT 'activity.events'::regclass::oid AS relation
@@ -98,6 +111,12 @@ BEGIN
     RETURN QUERY VALUES ('protection', 'grants on keys and partitions', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'REVOKE them: nobody reads these tables directly.' END);
 
+    RETURN QUERY
+        SELECT 'protection', 'role ' || r.name, 'missing or without rights', false,
+               'DROP EXTENSION activity_log CASCADE; CREATE EXTENSION activity_log; SELECT activity.setup(); keeps every event, and makes new keys where they lie in the table.'
+        FROM unnest(ARRAY['activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin']) AS r(name)
+        WHERE to_regrole(r.name) IS NULL
+           OR NOT has_schema_privilege(to_regrole(r.name), 'activity', 'USAGE');
     RETURN QUERY
         SELECT 'protection', 'role ' || r.rolname, 'has rights that it must not have', false,
                format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOCREATEROLE NOBYPASSRLS;', r.rolname)

@@ -27,6 +27,22 @@ BEGIN
 END
 $revoke$;
 REVOKE ALL ON SCHEMA activity FROM PUBLIC;
+DO $revoke_create$
+DECLARE
+    v_grantee pg_catalog.oid;
+BEGIN
+    -- Who may create in the schema can put a function of the same name beside ours.
+    FOR v_grantee IN
+        SELECT a.grantee
+        FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) a
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'activity'
+          AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
+          AND a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA activity FROM %s', v_grantee::pg_catalog.regrole);
+    END LOOP;
+END
+$revoke_create$;
 GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_auditor, activity_admin;
 
 -- A function without arguments is declared STRICT by pgrx. That changes nothing, but says that it

@@ -26,31 +26,31 @@ pub enum Purpose {
     Write,
 }
 
-/// The roles a statement runs for: who logged in, and whom they took on with SET ROLE.
+/// The roles a statement runs for: who logged in, whom they took on with SET ROLE, and whose rights
+/// it has at the moment, which is another one inside SECURITY DEFINER functions and in maintenance
+/// that the server does by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Roles {
     pub session: pg_sys::Oid,
     pub outer: pg_sys::Oid,
+    pub current: pg_sys::Oid,
 }
 
 impl Roles {
     pub fn current() -> Self {
-        // SAFETY: both read variables of the session.
+        // SAFETY: all three read variables of the session.
         unsafe {
             Self {
                 session: pg_sys::GetSessionUserId(),
                 outer: pg_sys::GetOuterUserId(),
+                current: pg_sys::GetUserId(),
             }
         }
     }
 }
 
-/// The tenants that the two roles are pinned to; `None` where a role has no pins.
-#[derive(Debug)]
-struct Pins {
-    session: Option<Vec<[u8; 16]>>,
-    outer: Option<Vec<[u8; 16]>>,
-}
+/// The tenants that each of the roles is pinned to, for those that are pinned.
+type Pins = Vec<Vec<[u8; 16]>>;
 
 struct KeptPins {
     roles: Roles,
@@ -91,7 +91,7 @@ fn tenant_problem(tenant: &[u8; 16], purpose: Purpose) -> Result<Option<Problem>
         )));
     }
     let pins = pins()?;
-    if pins.session.is_none() && pins.outer.is_none() {
+    if pins.is_empty() {
         return Ok(
             (settings::REQUIRE_PIN.get() && !is_trusted(purpose)).then_some((
                 "a role that is not pinned to a tenant",
@@ -99,10 +99,7 @@ fn tenant_problem(tenant: &[u8; 16], purpose: Purpose) -> Result<Option<Problem>
             )),
         );
     }
-    let allowed = [&pins.session, &pins.outer]
-        .into_iter()
-        .flatten()
-        .all(|pinned| pinned.contains(tenant));
+    let allowed = pins.iter().all(|pinned| pinned.contains(tenant));
     Ok((!allowed).then_some((
         "a tenant that the role is not pinned to",
         "The pins are in activity.role_tenants.",
@@ -155,13 +152,14 @@ fn pins() -> Result<Rc<Pins>, Error> {
         return Ok(pins);
     }
     db::oid(Relation::RoleTenants)?;
-    let session = pins_of(roles.session)?;
-    let outer = if roles.outer == roles.session {
-        None
-    } else {
-        pins_of(roles.outer)?
-    };
-    let pins = Rc::new(Pins { session, outer });
+    let mut distinct = vec![roles.session, roles.outer, roles.current];
+    distinct.sort_by_key(|role| role.to_u32());
+    distinct.dedup();
+    let pinned = distinct
+        .into_iter()
+        .map(pins_of)
+        .collect::<Result<Vec<_>, Error>>()?;
+    let pins: Rc<Pins> = Rc::new(pinned.into_iter().flatten().collect());
     PINS.set(Some(KeptPins {
         roles,
         at,

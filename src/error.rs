@@ -19,6 +19,8 @@ pub enum Error {
     NotSetUp,
     /// No partition takes an event of this time (55000).
     NoPartition,
+    /// A table that is no partition has the name of one that has to be made (55000).
+    NameTaken { name: String },
     /// A required argument was not given (22004).
     Missing { argument: &'static str },
     /// No tenant in the arguments and none in the context (22004).
@@ -109,6 +111,10 @@ impl Error {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "activity_log has no partition for the present time".into(),
             ),
+            Self::NameTaken { name } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("table \"{name}\" exists and is no partition of the log"),
+            ),
             Self::Missing { argument } => (
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 format!("{argument} must be given"),
@@ -196,6 +202,9 @@ impl Error {
         let hint = match self {
             Self::NotSetUp => "Run SELECT activity.setup();",
             Self::NoPartition => "Run SELECT activity.setup(); it makes partitions ahead.",
+            Self::NameTaken { .. } => {
+                "It was detached or made by hand: attach it again, or rename it."
+            }
             Self::NoTenant => {
                 "Give tenant_id, or set the context in the same transaction: a local context \
                  lasts one transaction."

@@ -125,6 +125,11 @@ pub fn make_ahead(now: i64, period: Period, premake: u32) -> Result<usize, Error
 }
 
 fn make(name: &str, bounds: &Bounds) -> Result<(), Error> {
+    if db::exists(name)? {
+        return Err(Error::NameTaken {
+            name: name.to_owned(),
+        });
+    }
     let name = pgrx::spi::quote_identifier(name);
     let (from, to) = (literal(bounds.lower), literal(bounds.upper));
     let steps = [
@@ -162,9 +167,7 @@ fn to_utc(server_micros: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(server_micros.checked_add(SERVER_EPOCH)?)
 }
 
-/// The quoted name of a partition.
+/// The name of a partition with its schema, as it stands in a statement.
 pub fn name(partition: &Partition) -> Result<String, Error> {
-    db::relation_name(partition.relation)
-        .map(pgrx::spi::quote_identifier)
-        .ok_or(Error::Internal { place: "partition" })
+    db::qualified_name(partition.relation).ok_or(Error::Internal { place: "partition" })
 }

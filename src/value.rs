@@ -16,9 +16,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct JsonbArg<'a>(&'a [u8]);
 
 impl<'a> JsonbArg<'a> {
-    /// The document. `None` if the bytes are no jsonb, which the server never hands over.
-    pub fn document(self) -> Option<Jsonb<'a>> {
-        Jsonb::new(self.0).ok()
+    /// A container that was cut out of another document.
+    pub fn of(container: &'a [u8]) -> Self {
+        Self(container)
+    }
+
+    /// The document.
+    ///
+    /// # Errors
+    /// The argument is invalid if it is nested more deeply than can be read.
+    pub fn document(self, argument: &'static str) -> Result<Jsonb<'a>, Error> {
+        Jsonb::new(self.0).map_err(|_| Error::invalid(argument, "it is nested too deeply"))
     }
 }
 

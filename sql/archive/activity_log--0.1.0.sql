@@ -19,20 +19,21 @@ BEGIN
         RAISE EXCEPTION 'activity_log needs a database with encoding UTF8'
             USING ERRCODE = 'feature_not_supported';
     END IF;
-    -- The owner of a schema may drop what is in it, and who may create in it can put a function of
-    -- the same name beside ours.
+    -- The owner of a schema may drop what is in it, and a function of somebody else beside ours
+    -- could be taken for ours.
     IF EXISTS (
         SELECT FROM pg_catalog.pg_namespace n
-        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+        JOIN pg_catalog.pg_roles r ON NOT r.rolsuper
         WHERE n.nspname OPERATOR(pg_catalog.=) 'activity'
-          AND (NOT r.rolsuper OR EXISTS (
-              SELECT FROM pg_catalog.aclexplode(n.nspacl) a
-              WHERE a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
-                AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner))
+          AND (r.oid OPERATOR(pg_catalog.=) n.nspowner
+               OR EXISTS (SELECT FROM pg_catalog.pg_proc p
+                          WHERE p.pronamespace OPERATOR(pg_catalog.=) n.oid AND p.proowner OPERATOR(pg_catalog.=) r.oid)
+               OR EXISTS (SELECT FROM pg_catalog.pg_class c
+                          WHERE c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relowner OPERATOR(pg_catalog.=) r.oid))
     ) THEN
-        RAISE EXCEPTION 'schema "activity" exists and others than superusers rule over it'
+        RAISE EXCEPTION 'schema "activity", or something in it, belongs to a role that is no superuser'
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Look at what is in it; then drop it, or ALTER SCHEMA activity OWNER TO a superuser and REVOKE CREATE on it.';
+                  HINT = 'Look at what is in it; then drop it, or give it to a superuser.';
     END IF;
     FOREACH v_role IN ARRAY ARRAY['activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) v_role) THEN
@@ -376,6 +377,7 @@ $$;
 CREATE FUNCTION activity._has_reader_policy() RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT EXISTS (
         SELECT FROM pg_policy p
@@ -383,7 +385,7 @@ AS $$
           AND p.polname = 'reader_sees_tenant'
           AND p.polcmd = 'r'
           AND p.polpermissive
-          AND p.polroles = ARRAY['activity_reader'::regrole::oid]
+          AND p.polroles = ARRAY[to_regrole('activity_reader')::oid]
           AND pg_get_expr(p.polqual, p.polrelid) = '(tenant_id = ( SELECT activity.visible_tenant() AS visible_tenant))'
     )
 $$;
@@ -393,6 +395,9 @@ CREATE FUNCTION activity.status()
 RETURNS TABLE (area text, item text, value text, ok boolean, advice text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Bounds of partitions are printed and read back.
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 AS $status$
 DECLARE
     v_preloaded boolean := ',' || replace(current_setting('shared_preload_libraries'), ' ', '') || ',' LIKE '%,activity_log,%';
@@ -428,6 +433,15 @@ BEGIN
             CASE WHEN v_number = 0 THEN 'SELECT activity.setup();' END),
         ('partitions', 'made until', v_until::text, coalesce(v_until > now() + interval '30 days', false),
             CASE WHEN (v_until > now() + interval '30 days') IS NOT TRUE THEN 'SELECT activity.setup(); makes partitions ahead.' END);
+
+    SELECT EXISTS (
+        SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'activity.events'::regclass
+          AND now() >= substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \(''([^'']+)''\)')::timestamptz
+          AND now() < substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)')::timestamptz
+    ) INTO v_is_fine;
+    RETURN QUERY VALUES ('partitions', 'takes events now', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
+        CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); or attach the partition again that was detached.' END);
 
     SELECT count(*) INTO v_number
     FROM (SELECT 'activity.events'::regclass::oid AS relation
@@ -472,6 +486,12 @@ BEGIN
     RETURN QUERY VALUES ('protection', 'grants on keys and partitions', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'REVOKE them: nobody reads these tables directly.' END);
 
+    RETURN QUERY
+        SELECT 'protection', 'role ' || r.name, 'missing or without rights', false,
+               'DROP EXTENSION activity_log CASCADE; CREATE EXTENSION activity_log; SELECT activity.setup(); keeps every event, and makes new keys where they lie in the table.'
+        FROM unnest(ARRAY['activity_writer', 'activity_reader', 'activity_auditor', 'activity_admin']) AS r(name)
+        WHERE to_regrole(r.name) IS NULL
+           OR NOT has_schema_privilege(to_regrole(r.name), 'activity', 'USAGE');
     RETURN QUERY
         SELECT 'protection', 'role ' || r.rolname, 'has rights that it must not have', false,
                format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOCREATEROLE NOBYPASSRLS;', r.rolname)
@@ -645,6 +665,22 @@ BEGIN
 END
 $revoke$;
 REVOKE ALL ON SCHEMA activity FROM PUBLIC;
+DO $revoke_create$
+DECLARE
+    v_grantee pg_catalog.oid;
+BEGIN
+    -- Who may create in the schema can put a function of the same name beside ours.
+    FOR v_grantee IN
+        SELECT a.grantee
+        FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) a
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'activity'
+          AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
+          AND a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA activity FROM %s', v_grantee::pg_catalog.regrole);
+    END LOOP;
+END
+$revoke_create$;
 GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_auditor, activity_admin;
 
 -- A function without arguments is declared STRICT by pgrx. That changes nothing, but says that it

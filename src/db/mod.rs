@@ -7,8 +7,9 @@ mod statement;
 mod trigger;
 
 pub use relations::{
-    Relation, accept_changes, changes, exists, find, lock_shared, oid, relation_name,
-    relations_of_schema, revoke_default_grants, role_changes, role_name, watch_relations,
+    Relation, accept_changes, changes, exists, find, lock_shared, oid, qualified_name,
+    relation_name, relations_of_schema, revoke_default_grants, role_changes, role_name,
+    watch_relations,
 };
 pub use session::{
     Failure, Scope, as_owner, data_directory, in_subtransaction, random, set_option,

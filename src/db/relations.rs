@@ -151,6 +151,22 @@ pub fn relation_name(relation: pg_sys::Oid) -> Option<String> {
     }
 }
 
+/// The name of a relation with its schema, quoted where it must be.
+pub fn qualified_name(relation: pg_sys::Oid) -> Option<String> {
+    // SAFETY: the look-ups return NULL for what is unknown, or NUL-terminated names.
+    let schema = unsafe {
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
+        if schema.is_null() {
+            return None;
+        }
+        CStr::from_ptr(schema).to_string_lossy().into_owned()
+    };
+    Some(pgrx::spi::quote_qualified_identifier(
+        schema,
+        relation_name(relation)?,
+    ))
+}
+
 /// Every relation in the schema of the log.
 pub fn relations_of_schema() -> Result<Vec<pg_sys::Oid>, Error> {
     query(

@@ -242,7 +242,7 @@ fn lookup(
     event_id: &[u8; 16],
 ) -> Result<Option<EventRow>, Error> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM ONLY activity.{} WHERE recorded_at = $1 AND event_id = $2",
+        "SELECT {COLUMNS} FROM ONLY {} WHERE recorded_at = $1 AND event_id = $2",
         retention::name(partition)?
     );
     let parameters = [db::time(recorded_at), db::uuid(event_id)];

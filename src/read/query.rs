@@ -70,7 +70,7 @@ impl Query {
     /// The page of one partition.
     pub(super) fn sql(&self, partition: &str) -> String {
         format!(
-            "SELECT {COLUMNS} FROM ONLY activity.{partition} WHERE {} \
+            "SELECT {COLUMNS} FROM ONLY {partition} WHERE {} \
              ORDER BY occurred_at DESC, event_id DESC LIMIT {}",
             self.conditions.join(" AND "),
             self.page_size
@@ -147,10 +147,10 @@ pub(super) fn filter_metadata(
     query: &mut Query,
     metadata: Option<JsonbArg<'_>>,
 ) -> Result<(), Error> {
-    let Some(document) = metadata.and_then(JsonbArg::document) else {
+    if metadata.is_none() {
         return Ok(());
-    };
-    let container = metadata_object(Some(document))?;
+    }
+    let container = metadata_object(metadata)?;
     let is_empty = Jsonb::new(&container)
         .is_ok_and(|d| matches!(d.root(), Value::Object(object) if object.is_empty()));
     if !is_empty {

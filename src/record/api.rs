@@ -30,7 +30,7 @@ fn record(
 ) -> Result<Option<Uuid>, ErrorReport> {
     let input = Input {
         action,
-        metadata: metadata.and_then(JsonbArg::document),
+        metadata,
         tenant_id: tenant_id.map(|id| *id.as_bytes()),
         actor_id,
         actor_type,

@@ -11,6 +11,9 @@ use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+/// Most events of one call: all of them are in memory, some twice, until they are written.
+const MAX_EVENTS: usize = 10_000;
+
 /// What became of one event of a batch.
 enum Outcome {
     Recorded([u8; 16]),
@@ -51,8 +54,8 @@ fn record_many(
         _ => return Err(Error::invalid("on_error", "it must be raise or skip").into()),
     };
     let outcomes = tolerate(|| {
-        let document = events.and_then(JsonbArg::document);
-        record_batch(document.ok_or(Error::Missing { argument: "events" })?, skip)
+        let events = events.ok_or(Error::Missing { argument: "events" })?;
+        record_batch(events.document("events")?, skip)
     })?
     .unwrap_or_default();
     let rows = outcomes
@@ -87,6 +90,12 @@ fn record_batch(document: Jsonb<'_>, skip: bool) -> Result<Vec<Outcome>, Error> 
             "it must be a JSON array of objects",
         ));
     };
+    if array.len() > MAX_EVENTS {
+        return Err(Error::invalid(
+            "events",
+            format!("it must hold at most {MAX_EVENTS} events"),
+        ));
+    }
     let context = context::current();
     let elements: Vec<Value<'_>> = array.iter().collect();
     // Metadata is handed on as a document of its own; these are the documents.
@@ -180,7 +189,7 @@ fn event<'a>(
     for (name, value) in object.iter() {
         assign(&mut input, name, value)?;
     }
-    input.metadata = metadata.and_then(|container| Jsonb::new(container).ok());
+    input.metadata = metadata.map(JsonbArg::of);
     prepare(&input, context)
 }
 

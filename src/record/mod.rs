@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::privacy::{self, AddressToken};
 use crate::registry;
 use crate::settings;
-use crate::value::{self, Address, given};
+use crate::value::{self, Address, JsonbArg, given};
 use activity_log_core::jsonb::{Jsonb, Value};
 use activity_log_core::privacy::TextKind;
 use activity_log_core::record::{self as limits, Source, Status};
@@ -30,7 +30,7 @@ pub use stamp::Stamp;
 #[derive(Default)]
 pub struct Input<'a> {
     pub action: Option<&'a str>,
-    pub metadata: Option<Jsonb<'a>>,
+    pub metadata: Option<JsonbArg<'a>>,
     pub tenant_id: Option<[u8; 16]>,
     pub actor_id: Option<&'a str>,
     pub actor_type: Option<&'a str>,
@@ -177,8 +177,11 @@ pub fn write(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
 
 /// The container of the metadata, which has to be an object. Some drivers send a document as a
 /// JSON string; such a string is taken as the document it holds. JSON null means not given.
-pub fn metadata_object(metadata: Option<Jsonb<'_>>) -> Result<Cow<'_, [u8]>, Error> {
-    let Some(document) = metadata.filter(|document| !matches!(document.root(), Value::Null)) else {
+pub fn metadata_object(metadata: Option<JsonbArg<'_>>) -> Result<Cow<'_, [u8]>, Error> {
+    let document = metadata
+        .map(|given| given.document("metadata"))
+        .transpose()?;
+    let Some(document) = document.filter(|document| !matches!(document.root(), Value::Null)) else {
         return Ok(Cow::Borrowed(&EMPTY_OBJECT));
     };
     let container = unwrapped(document, "metadata")?;

@@ -61,9 +61,7 @@ fn some(text: Option<String>) -> Option<String> {
 
 /// A schema argument as a JSON value; JSON null means not given.
 fn schema_value(argument: JsonbArg<'_>) -> Result<Option<serde_json::Value>, Error> {
-    let document = argument.document().ok_or(Error::Internal {
-        place: "metadata_schema",
-    })?;
+    let document = argument.document("metadata_schema")?;
     let text = match document.root() {
         Value::Null => return Ok(None),
         // Some drivers send a document as a JSON string.
@@ -72,7 +70,7 @@ fn schema_value(argument: JsonbArg<'_>) -> Result<Option<serde_json::Value>, Err
     };
     serde_json::from_str(&text)
         .map(Some)
-        .map_err(|_| Error::invalid("metadata_schema", "it is a JSON string that holds no JSON"))
+        .map_err(|_| Error::invalid("metadata_schema", "it can't be read: its numbers or its depth are beyond every use, or it is a JSON string that holds no JSON"))
 }
 
 /// Registers several actions: an array of objects with `register_action()`'s argument names.
@@ -363,7 +361,7 @@ fn check_event(
 > {
     let name = given(action).ok_or(Error::Missing { argument: "action" })?;
     db::accept_changes();
-    let metadata = record::metadata_object(metadata.and_then(JsonbArg::document))?;
+    let metadata = record::metadata_object(metadata)?;
     let rows = match checked(name, &metadata) {
         Ok(_) => Vec::new(),
         Err((Error::SchemaMismatch { problems, .. }, _)) => problems

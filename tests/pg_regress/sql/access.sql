@@ -89,6 +89,18 @@ SELECT count(*) FROM activity.idempotency_keys;
 \echo :LAST_ERROR_SQLSTATE
 SELECT count(*) > 0 AS registry_is_open FROM activity.actions;
 
+-- A pin binds also where only the rights of the role are used: in its functions, and in what the
+-- server runs as the owner of a table.
+RESET ROLE;
+CREATE FUNCTION pinned_reads(tenant uuid) RETURNS bigint LANGUAGE sql SECURITY DEFINER
+    AS 'SELECT count(*) FROM activity.list(tenant_id => tenant)';
+ALTER FUNCTION pinned_reads OWNER TO regress_pinned;
+SELECT pinned_reads(:'globex') > 0 AS own_tenant;
+SELECT pinned_reads(:'acme');
+\echo :LAST_ERROR_SQLSTATE
+DROP FUNCTION pinned_reads;
+SET ROLE regress_pinned;
+
 -- A pinned role reaches its own tenant and no other, whatever the context says.
 SET ROLE regress_pinned;
 SELECT object_id FROM activity.list(tenant_id => :'globex');

@@ -77,6 +77,12 @@ SELECT activity.record('record.noted', '5', tenant_id => :'acme');
 SELECT activity.record('record.noted', '"no json"', tenant_id => :'acme');
 SELECT activity.record('record.noted', to_jsonb('[1]'::text), tenant_id => :'acme');
 
+-- A document that is nested too deeply is refused, and not taken for none, however deep it is.
+SELECT activity.record('record.noted', ('{"a":' || repeat('[', 70) || repeat(']', 70) || '}')::jsonb, tenant_id => :'acme');
+\echo :LAST_ERROR_SQLSTATE
+SELECT activity.record('record.noted', ('{"a":' || repeat('[', 1500) || repeat(']', 1500) || '}')::jsonb, tenant_id => :'acme');
+\echo :LAST_ERROR_SQLSTATE
+
 -- Status is one of four.
 SELECT activity.record('record.noted', status => 'denied', tenant_id => :'acme') IS NOT NULL AS recorded;
 SELECT activity.record('record.noted', status => 'Success', tenant_id => :'acme');

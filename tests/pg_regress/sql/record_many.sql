@@ -117,3 +117,7 @@ RESET activity.on_error;
 SELECT object_id FROM activity.list() WHERE object_id IN ('lost', 'kept');
 
 SELECT activity.clear_context();
+
+-- One call has its limit: everything in it is in memory until it is written.
+SELECT count(*) FROM activity.record_many((SELECT jsonb_agg('{}'::jsonb) FROM generate_series(1, 10001)));
+\echo :LAST_ERROR_SQLSTATE

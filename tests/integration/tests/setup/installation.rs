@@ -26,8 +26,11 @@ fn a_schema_that_others_rule_over_is_refused_and_shown() {
             "ALTER SCHEMA activity OWNER TO postgres".to_owned(),
         ),
         (
-            format!("GRANT CREATE ON SCHEMA activity TO {stranger}"),
-            format!("REVOKE CREATE ON SCHEMA activity FROM {stranger}"),
+            format!(
+                "CREATE FUNCTION activity.record(text, text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+                 ALTER FUNCTION activity.record(text, text) OWNER TO {stranger}"
+            ),
+            "DROP FUNCTION activity.record(text, text)".to_owned(),
         ),
     ] {
         session.batch_execute(&taken).unwrap();
@@ -36,8 +39,12 @@ fn a_schema_that_others_rule_over_is_refused_and_shown() {
         assert!(refusal.hint.contains("superuser"), "{refusal:?}");
         session.batch_execute(&given_back).unwrap();
     }
+    // A right to create is taken back, also where default privileges gave it.
     session
-        .batch_execute("CREATE EXTENSION activity_log; SELECT activity.setup()")
+        .batch_execute(&format!(
+            "GRANT CREATE ON SCHEMA activity TO {stranger};
+             CREATE EXTENSION activity_log; SELECT activity.setup()"
+        ))
         .unwrap();
     let item = "schema ruled by superusers only";
     assert_eq!(advice(&mut session, item), None);
