@@ -123,13 +123,22 @@ unsafe fn has_only_own_constraints(columns: pg_sys::TupleDesc) -> bool {
     // SAFETY: the constraint block is NULL or valid, with num_check entries.
     unsafe {
         (*columns).constr.as_ref().is_none_or(|constraints| {
-            !constraints.has_generated_stored
+            !has_generated_columns(constraints)
                 && (0..usize::from(constraints.num_check)).all(|index| {
                     let name = CStr::from_ptr((*constraints.check.add(index)).ccname);
                     OWN_CHECKS.contains(&name)
                 })
         })
     }
+}
+
+/// Whether a column's value is an expression, stored or worked out when it is read.
+fn has_generated_columns(constraints: &pg_sys::TupleConstr) -> bool {
+    #[cfg(feature = "pg18")]
+    let has_virtual = constraints.has_generated_virtual;
+    #[cfg(not(feature = "pg18"))]
+    let has_virtual = false;
+    constraints.has_generated_stored || has_virtual
 }
 
 /// # Safety

@@ -22,8 +22,10 @@ SET activity.max_metadata_size = '1MB';
 \echo :LAST_ERROR_SQLSTATE
 SET activity.require_pin = off;
 \echo :LAST_ERROR_SQLSTATE
+-- The server words this differently from major to major.
+\set VERBOSITY sqlstate
 SHOW activity.key_file;
-\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 RESET ROLE;
 
 -- Not even a superuser changes the key file while the server runs.
@@ -37,8 +39,9 @@ SET activity.on_error = ignore;
 \echo :LAST_ERROR_SQLSTATE
 SET activity.redact_addresses = 'some';
 \echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY sqlstate
 SET activity.max_metadata_size = 1;
-\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 SET activity.tennant_id = 'x';
 \echo :LAST_ERROR_SQLSTATE
 
