@@ -295,7 +295,9 @@ impl Texts<'_> {
         what: &'static str,
         text: Option<&'a str>,
     ) -> Result<Option<Cow<'a, str>>, Error> {
-        Ok(limited(what, text, limits::MAX_TYPE)?.map(Cow::Borrowed))
+        limited(what, text, limits::MAX_TYPE)?
+            .map(|text| privacy::scrub_text(self.tenant_id, text, TextKind::Identifier))
+            .transpose()
     }
 
     fn user_agent<'a>(&self, text: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Error> {
