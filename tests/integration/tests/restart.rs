@@ -172,7 +172,9 @@ fn a_fresh_connection_after_a_crash_of_one_backend_goes_on() {
     assert!(kill.unwrap().success());
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut session = loop {
-        if let Ok(mut client) = database.config("postgres").connect(postgres::NoTls)
+        // Until the postmaster has noticed, it still takes connections, and then cuts them.
+        if cluster.log().contains("reinitializing")
+            && let Ok(mut client) = database.config("postgres").connect(postgres::NoTls)
             && client.simple_query("SELECT 1").is_ok()
         {
             break database.superuser();
