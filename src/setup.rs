@@ -48,7 +48,7 @@ const SETUP_LOCK: i64 = 0x0061_6374_6976_6974;
 const DEFAULT_PREMAKE: i32 = 12;
 const MAX_PREMAKE: i32 = 1_000;
 
-/// Length of the year that intervals are compared by; the default period in months.
+/// The default length of a partition, in months.
 const DEFAULT_MONTHS: i32 = 1;
 
 /// The log's row in `activity.log`.

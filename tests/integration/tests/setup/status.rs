@@ -103,3 +103,38 @@ fn a_policy_that_lets_readers_see_more_is_shown() {
     }
     assert_eq!(session.number(complaints), 0);
 }
+
+#[test]
+fn what_setup_puts_back_is_said_and_recorded() {
+    let database = Cluster::shared().database();
+    let mut session = database.superuser();
+    session
+        .batch_execute(
+            "ALTER TABLE activity.events DISABLE TRIGGER append_only;
+             DROP POLICY reader_sees_tenant ON activity.events",
+        )
+        .unwrap();
+    let said = session.text("SELECT activity.setup()").unwrap();
+    assert!(said.ends_with("2 guards put back"), "{said}");
+    let recorded = "SELECT count(*) FROM activity.events
+        WHERE action = 'activity.log.changed' AND metadata->'guards_restored' = '2'";
+    assert_eq!(session.number(recorded), 1);
+}
+
+#[test]
+fn a_hole_at_the_present_time_and_a_role_without_rights_are_shown() {
+    let database = Cluster::shared().database();
+    let mut session = database.superuser();
+    assert_eq!(advice(&mut session, "takes events now"), None);
+    session
+        .batch_execute(
+            "DO $$ BEGIN EXECUTE format('ALTER TABLE activity.events DETACH PARTITION activity.%I',
+                 to_char(now() AT TIME ZONE 'UTC', '\"events_p\"YYYY_MM')); END $$;
+             REVOKE USAGE ON SCHEMA activity FROM activity_writer",
+        )
+        .unwrap();
+    assert!(advice(&mut session, "takes events now").is_some());
+    assert!(advice(&mut session, "role activity_writer").is_some());
+    let refusal = expect_error(session.batch_execute("SELECT activity.setup()"), "55000");
+    assert!(refusal.hint.contains("attach it again"), "{refusal:?}");
+}
