@@ -2,7 +2,7 @@
 //! complete and protect it, and hands the [`Event`] to [`write`].
 
 mod api;
-mod guard;
+pub mod guard;
 mod idempotency;
 mod insert;
 mod layout;
