@@ -25,7 +25,7 @@ macro_rules! table {
 }
 
 /// The tables in the order in which they are made. A script runs where its table is missing.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 13] = [
     table!("10", "log"),
     table!("11", "incarnations"),
     table!("20", "tenants"),
@@ -35,6 +35,10 @@ const TABLES: [(&str, &str); 9] = [
     table!("40", "key_epochs"),
     table!("50", "events"),
     table!("51", "idempotency_keys"),
+    table!("53", "partition_ranges"),
+    table!("54", "retention_policies"),
+    table!("55", "legal_holds"),
+    table!("56", "maintenance_log"),
 ];
 
 /// Triggers and policies, which call functions of the extension; may run again.

@@ -1,0 +1,9 @@
+//! How long events are kept and in which partitions. The time is always an argument; nothing here
+//! reads a clock.
+
+mod period;
+
+pub use period::{
+    Ahead, Bounds, MAX_PREMAKE, MIN_DAYS_AHEAD, Period, PeriodProblem, partition_name,
+    periods_ahead, plan_ahead, required_range,
+};
