@@ -151,7 +151,7 @@ fn write_string(output: &mut Vec<u8>, text: &str) {
     } else {
         // A string can't fail to serialize.
         let quoted = serde_json::to_string(text).unwrap_or_default();
-        output.extend_from_slice(quoted[1..quoted.len() - 1].as_bytes());
+        output.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
     }
     output.push(b'"');
 }

@@ -12,7 +12,7 @@ mod reader;
 mod writer;
 
 pub use line::{Column, LineProblem, read_line, write_line};
-pub use manifest::{Contents, Manifest, MAX_TENANTS, Origin, Range};
+pub use manifest::{Contents, MAX_TENANTS, Manifest, Origin, Range};
 pub use name::{
     FolderProblem, MAX_TABLE_NAME, check_folder, file_names, is_table_name, manifest_path, stem,
 };

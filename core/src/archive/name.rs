@@ -40,9 +40,7 @@ pub fn manifest_path(path: &str) -> Option<PathBuf> {
     let stem = path.strip_suffix(FILE_ENDING);
     match stem {
         Some(stem) => Some(PathBuf::from(format!("{stem}{MANIFEST_ENDING}"))),
-        None => path
-            .ends_with(MANIFEST_ENDING)
-            .then(|| PathBuf::from(path)),
+        None => path.ends_with(MANIFEST_ENDING).then(|| PathBuf::from(path)),
     }
 }
 
