@@ -131,3 +131,15 @@ COMMENT ON FUNCTION activity.unschedule_maintenance IS 'Takes the jobs of this d
 GRANT EXECUTE ON FUNCTION activity._partitions TO activity_auditor, activity_admin;
 GRANT SELECT ON activity.partitions TO activity_auditor, activity_admin;
 COMMENT ON VIEW activity.partitions IS 'Partitions: bounds, state (future, live, closed, held, detached, archived), rows, sizes, and when their events occurred.';
+
+-- Archive ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.archive_partition TO activity_admin;
+COMMENT ON FUNCTION activity.archive_partition IS 'Writes the archive of one partition into a folder of the server, now, and returns the path of its manifest; the partition stays as it is.';
+GRANT EXECUTE ON FUNCTION activity.restore_archive TO activity_admin;
+COMMENT ON FUNCTION activity.restore_archive IS 'Brings an archive back as the table activity.restored_..., after checking it against its manifest; returns the table. path: of the manifest, or of the file beside it. other_log: true takes one that another log has written.';
+GRANT EXECUTE ON FUNCTION activity.drop_restored_archive TO activity_admin;
+COMMENT ON FUNCTION activity.drop_restored_archive IS 'Drops a table that restore_archive() made; the archive stays.';
+GRANT EXECUTE ON FUNCTION activity.verify_archive TO activity_admin;
+COMMENT ON FUNCTION activity.verify_archive IS 'Reads an archive to its end and returns the number of its rows; raises where it is not what its manifest says.';
+-- Called by the policy on restored archives as the role that reads.
+GRANT EXECUTE ON FUNCTION activity._may_read TO activity_auditor, activity_admin;

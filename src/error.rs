@@ -76,6 +76,14 @@ pub enum Error {
     },
     /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
+    /// An archive is not what its manifest says (XX001).
+    ArchiveDamaged { problem: String },
+    /// A file of an archive can't be read or written (58030, 58P01, 53100).
+    ArchiveFile { kind: std::io::ErrorKind },
+    /// An archive was written by another log (55000).
+    ArchiveOfAnotherLog,
+    /// A table of this name is there already (42P07).
+    TableExists { name: String },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -197,6 +205,26 @@ impl Error {
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
             ),
+            Self::ArchiveDamaged { problem } => (
+                Code::ERRCODE_DATA_CORRUPTED,
+                format!("the archive is damaged: {problem}"),
+            ),
+            Self::ArchiveFile { kind } => {
+                let code = match kind {
+                    std::io::ErrorKind::NotFound => Code::ERRCODE_UNDEFINED_FILE,
+                    std::io::ErrorKind::StorageFull => Code::ERRCODE_DISK_FULL,
+                    _ => Code::ERRCODE_IO_ERROR,
+                };
+                (code, format!("a file of the archive can't be used: {kind}"))
+            }
+            Self::ArchiveOfAnotherLog => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "the archive was written by another log".into(),
+            ),
+            Self::TableExists { name } => (
+                Code::ERRCODE_DUPLICATE_TABLE,
+                format!("table \"{name}\" exists"),
+            ),
             Self::Internal { place } => (
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("unexpected state in {place}"),
@@ -260,7 +288,14 @@ impl Error {
                 "The file must be readable by the server, lie outside the data directory and hold \
                  32 bytes as 64 hexadecimal digits."
             }
-            Self::Missing { .. } | Self::Internal { .. } => return None,
+            Self::ArchiveDamaged { .. } => {
+                "Nothing of it was taken over. Fetch the two files from a backup of the folder."
+            }
+            Self::ArchiveOfAnotherLog => "other_log => true restores it all the same.",
+            Self::TableExists { .. } => "Give another table_name.",
+            Self::Missing { .. } | Self::ArchiveFile { .. } | Self::Internal { .. } => {
+                return None;
+            }
         };
         (!hint.is_empty()).then(|| hint.to_owned())
     }

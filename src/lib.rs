@@ -9,6 +9,7 @@
 use pgrx::prelude::*;
 
 mod access;
+mod archive;
 mod clock;
 mod context;
 mod db;

@@ -25,7 +25,7 @@ macro_rules! table {
 }
 
 /// The tables in the order in which they are made. A script runs where its table is missing.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     table!("10", "log"),
     table!("11", "incarnations"),
     table!("20", "tenants"),
@@ -39,6 +39,7 @@ const TABLES: [(&str, &str); 13] = [
     table!("54", "retention_policies"),
     table!("55", "legal_holds"),
     table!("56", "maintenance_log"),
+    table!("57", "restored_archives"),
 ];
 
 /// Triggers and policies, which call functions of the extension; may run again.
@@ -340,6 +341,11 @@ fn run_quietly(script: &str) -> Result<(), Error> {
         db::set_option(c"client_min_messages", c"warning", Scope::Block);
         db::run(script, &[]).map(|_| ())
     })
+}
+
+/// Brings triggers and policies into order, also on tables that were just made.
+pub fn put_guards() -> Result<(), Error> {
+    run_quietly(GUARDS)
 }
 
 /// Makes the partitions that are missing, with their guards; how many.

@@ -10,6 +10,9 @@ BEGIN
         SELECT 'activity.events'::pg_catalog.regclass
         UNION ALL
         SELECT i.inhrelid::pg_catalog.regclass FROM pg_catalog.pg_inherits i WHERE i.inhparent = 'activity.events'::pg_catalog.regclass
+        UNION ALL
+        SELECT c.oid::pg_catalog.regclass FROM activity.restored_archives a JOIN pg_catalog.pg_class c
+            ON c.relname = a.table_name AND c.relnamespace = 'activity'::pg_catalog.regnamespace
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'append_only') THEN
             EXECUTE pg_catalog.format(
@@ -50,6 +53,18 @@ BEGIN
                 'FOR EACH STATEMENT EXECUTE FUNCTION activity._changed(%L)', v_table, v_kept_with);
             EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER changed', v_table);
         END IF;
+    END LOOP;
+
+    -- A restored archive is read directly, by those who may read every tenant, and within their pins.
+    FOR v_table IN
+        SELECT c.oid::pg_catalog.regclass FROM activity.restored_archives a JOIN pg_catalog.pg_class c
+            ON c.relname = a.table_name AND c.relnamespace = 'activity'::pg_catalog.regnamespace
+        WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'auditors_see_restored')
+    LOOP
+        EXECUTE pg_catalog.format(
+            'CREATE POLICY auditors_see_restored ON %s FOR SELECT TO activity_auditor, activity_admin '
+            'USING (activity._may_read(tenant_id))', v_table);
+        EXECUTE pg_catalog.format('GRANT SELECT ON %s TO activity_auditor, activity_admin', v_table);
     END LOOP;
 
     IF NOT activity._has_reader_policy() THEN

@@ -6,6 +6,7 @@ GRANT SELECT ON activity.events TO activity_reader;
 -- The registry holds no tenant's data.
 GRANT SELECT ON activity.actions, activity.action_versions TO activity_writer, activity_reader, activity_auditor, activity_admin;
 GRANT SELECT ON activity.log, activity.incarnations, activity.key_epochs TO activity_auditor, activity_admin;
+GRANT SELECT ON activity.restored_archives TO activity_auditor, activity_admin;
 GRANT SELECT ON activity.tenants, activity.role_tenants TO activity_auditor;
 GRANT SELECT, INSERT, UPDATE, DELETE ON activity.tenants, activity.role_tenants TO activity_admin;
 -- Retention: what is kept, held, and was done. Written by functions only.

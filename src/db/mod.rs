@@ -1,11 +1,13 @@
 //! The server's catalog and SQL, for every other module: relations by name, caches that follow
 //! them, statements with parameters, and the change of user around them.
 
+mod cursor;
 mod relations;
 mod session;
 mod statement;
 mod trigger;
 
+pub use cursor::{in_passing_memory, stream};
 pub use relations::{
     Relation, accept_changes, changes, exists, find, lock_shared, oid, qualified_name,
     relation_name, relations_of_schema, revoke_default_grants, role_changes, role_name,

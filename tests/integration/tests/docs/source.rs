@@ -122,6 +122,11 @@ pub fn sqlstate(code: &str) -> &'static str {
         "INSUFFICIENT_PRIVILEGE" => "42501",
         "CONFIG_FILE_ERROR" => "F0000",
         "FEATURE_NOT_SUPPORTED" => "0A000",
+        "DATA_CORRUPTED" => "XX001",
+        "UNDEFINED_FILE" => "58P01",
+        "DISK_FULL" => "53100",
+        "IO_ERROR" => "58030",
+        "DUPLICATE_TABLE" => "42P07",
         "INTERNAL_ERROR" => "XX000",
         other => panic!("add the SQLSTATE of ERRCODE_{other}"),
     }
