@@ -157,7 +157,7 @@ fn act(
             archive(name, partition, &exam)
         }
         Decision::Sweep | Decision::CarryOver => {
-            let sweep = Sweep::new(&rules.digest, name, partition.relation, exam.leaving)?;
+            let sweep = Sweep::new(&rules.digest, name, partition.relation, exam)?;
             run::with(|run| run.sweep = Some(sweep))?;
             Ok(Work::Passed)
         }
@@ -180,7 +180,8 @@ fn archive(name: &str, partition: &Partition, exam: &Exam) -> Result<Work, Error
 }
 
 fn go_on(mut sweep: Sweep) -> Result<Work, Error> {
-    let (partition, digest) = (sweep.partition.clone(), sweep.digest.clone());
+    let (partition, digest, is_held) =
+        (sweep.partition.clone(), sweep.digest.clone(), sweep.is_held);
     run::with(|run| run.partition = Some(partition.clone()))?;
     match sweep.step()? {
         None => {
@@ -188,7 +189,7 @@ fn go_on(mut sweep: Sweep) -> Result<Work, Error> {
             Ok(Work::Passed)
         }
         Some(removed) => {
-            ledger::set_swept(&partition, &digest, false)?;
+            ledger::set_swept(&partition, &digest, is_held)?;
             Ok(Work::Did(json!({"removed": removed})))
         }
     }
