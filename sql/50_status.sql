@@ -68,6 +68,10 @@ BEGIN
     RETURN QUERY VALUES ('partitions', 'takes events now', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
         CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); or attach the partition again that was detached.' END);
 
+    IF to_regclass('activity.maintenance_log') IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM activity._retention_status();
+    END IF;
+
     SELECT count(*) INTO v_number
     FROM (SELECT 'activity.events'::regclass::oid AS relation
           UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass) r

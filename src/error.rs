@@ -65,6 +65,15 @@ pub enum Error {
         total: usize,
         problems: Vec<(usize, Error)>,
     },
+    /// `maintain()` was called where it can't commit (2D000).
+    InTransactionBlock,
+    /// Events would be kept for a shorter time (22023); the detail says which would go.
+    NotConfirmed { detail: serde_json::Value },
+    /// Nothing here can do what was asked for (0A000).
+    NotAvailable {
+        what: &'static str,
+        hint: &'static str,
+    },
     /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
     /// An archive is not what its manifest says (XX001).
@@ -180,6 +189,18 @@ impl Error {
                     format!("{} of {total} events can't be recorded", problems.len()),
                 )
             }
+            Self::InTransactionBlock => (
+                Code::ERRCODE_INVALID_TRANSACTION_TERMINATION,
+                "activity.maintain() can't run inside a transaction block".into(),
+            ),
+            Self::NotConfirmed { .. } => (
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                "events would be kept for a shorter time than before".into(),
+            ),
+            Self::NotAvailable { what, .. } => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("{what} is not available here"),
+            ),
             Self::KeyFile { problem } => (
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
@@ -222,6 +243,7 @@ impl Error {
                     .to_string(),
             ),
             Self::Batch { problems, .. } => Some(batch_detail(problems)),
+            Self::NotConfirmed { detail } => Some(detail.to_string()),
             _ => None,
         }
     }
@@ -249,7 +271,15 @@ impl Error {
             Self::SchemaMismatch { .. } => {
                 "activity.check_event(action, metadata) lists the problems without recording."
             }
-            Self::Unknown { hint, .. } | Self::Denied { hint, .. } => hint,
+            Self::InTransactionBlock => {
+                "It commits between its steps: call it by itself, as in psql -c 'CALL activity.maintain()'."
+            }
+            Self::NotConfirmed { .. } => {
+                "The detail says what would be removed at once. confirm => true makes the change."
+            }
+            Self::Unknown { hint, .. }
+            | Self::Denied { hint, .. }
+            | Self::NotAvailable { hint, .. } => hint,
             Self::AppendOnly { .. } => "Events leave the log only through retention and erasure.",
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."

@@ -38,14 +38,14 @@ pub fn incarnation() -> Result<i32, Error> {
     .ok_or(Error::Internal { place: "incarnations" })
 }
 
-pub fn persist_incarnation() -> Result<(), Error> {
+/// Writes this life of the database down, if it is not yet; how many rows that took.
+pub fn persist_incarnation() -> Result<u64, Error> {
     db::run(
         "INSERT INTO activity.incarnations (gen, system_identifier, timeline, database_oid) \
          SELECT coalesce(max(gen), 0) + 1, $1, $2, $3 FROM activity.incarnations \
          ON CONFLICT (system_identifier, timeline, database_oid) DO NOTHING",
         &incarnation_parameters(),
     )
-    .map(|_| ())
 }
 
 fn incarnation_parameters() -> [db::Parameter; 3] {

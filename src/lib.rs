@@ -37,6 +37,7 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     db::watch_relations();
     context::watch_transactions();
+    retention::watch_transactions();
 }
 
 #[cfg(any(test, feature = "pg_test"))]

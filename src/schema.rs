@@ -23,8 +23,13 @@ extension_sql_file!(
     requires = ["privacy", record::api::record]
 );
 extension_sql_file!(
+    "../sql/47_retention.sql",
+    name = "retention",
+    requires = ["record_helpers"]
+);
+extension_sql_file!(
     "../sql/50_status.sql",
     name = "status",
-    requires = ["record_helpers"]
+    requires = ["retention"]
 );
 extension_sql_file!("../sql/90_api.sql", name = "api", finalize);

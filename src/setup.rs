@@ -349,7 +349,7 @@ pub fn put_guards() -> Result<(), Error> {
 }
 
 /// Makes the partitions that are missing, with their guards; how many.
-fn make_partitions() -> Result<usize, Error> {
+pub fn make_partitions() -> Result<usize, Error> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     let known = db::relations_of_schema()?;
     let made = retention::make_ahead(clock::now(), log.period, log.premake.unsigned_abs())?;
@@ -379,6 +379,17 @@ fn read_log() -> Result<Option<Log>, Error> {
         },
     )?;
     Ok(rows.into_iter().next())
+}
+
+/// The length of a partition, and how many are made ahead.
+pub fn plan() -> Result<(Period, u32), Error> {
+    let log = read_log()?.ok_or(Error::NotSetUp)?;
+    Ok((log.period, log.premake.unsigned_abs()))
+}
+
+/// Whether this database is the one that `setup()` or `migrate()` ran in.
+pub fn is_home_here() -> Result<bool, Error> {
+    Ok(read_log()?.is_some_and(|log| is_home(&log)))
 }
 
 fn is_home(log: &Log) -> bool {

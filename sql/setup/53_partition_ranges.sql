@@ -6,9 +6,9 @@ CREATE TABLE activity.partition_ranges (
     partition         text COLLATE "C" PRIMARY KEY,
     lower_bound       timestamptz NOT NULL,
     upper_bound       timestamptz NOT NULL,
-    -- closed: attached, takes no more events. detaching: on its way out, readers don't see it.
-    -- detached: a table of its own. dropped: the table is gone.
-    state             text COLLATE "C" NOT NULL CHECK (state IN ('closed', 'detaching', 'detached', 'dropped')),
+    -- open: takes events, or did so after it was closed. closed: attached, takes no more events.
+    -- detaching: on its way out. detached: a table of its own. dropped: the table is gone.
+    state             text COLLATE "C" NOT NULL CHECK (state IN ('open', 'closed', 'detaching', 'detached', 'dropped')),
     -- When the earliest and the latest of its events occurred; NULL while unknown or if it has none.
     oldest            timestamptz,
     newest            timestamptz,
@@ -24,6 +24,7 @@ CREATE TABLE activity.partition_ranges (
     -- The archive that was written and verified last: its file, digest, rows and tenants, and until
     -- when it has to be kept (NULL: for ever).
     archive_file      text,
+    archive_manifest  text,
     archive_sha256    text,
     archive_rows      bigint,
     archive_tenants   uuid[],

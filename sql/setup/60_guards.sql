@@ -27,12 +27,25 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- What notices an event that comes after a partition was closed; maintain() makes it.
+    FOR v_table IN
+        SELECT c.oid::pg_catalog.regclass
+        FROM activity.partition_ranges r
+        JOIN pg_catalog.pg_class c ON c.relname = r.partition AND c.relnamespace = 'activity'::pg_catalog.regnamespace AND c.relkind = 'r'
+        WHERE r.closed_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'reopened')
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER reopened BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION activity._reopened()', v_table);
+        EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER reopened', v_table);
+    END LOOP;
+
     -- Sessions keep what they read of these tables until they are told otherwise.
     -- What is kept of versions and epochs is kept under the count of actions and keys.
     FOR v_table, v_kept_with IN VALUES
         ('activity.log'::pg_catalog.regclass, 'log'), ('activity.incarnations', 'incarnations'),
         ('activity.role_tenants', 'role_tenants'), ('activity.actions', 'actions'),
-        ('activity.action_versions', 'actions'), ('activity.key_epochs', 'keys')
+        ('activity.action_versions', 'actions'), ('activity.key_epochs', 'keys'),
+        ('activity.partition_ranges', 'partition_ranges')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'changed') THEN
             EXECUTE pg_catalog.format(

@@ -18,15 +18,17 @@ pub enum Relation {
     Keys,
     Incarnations,
     Log,
+    PartitionRanges,
 }
 
-const RELATIONS: [&CStr; 6] = [
+const RELATIONS: [&CStr; 7] = [
     c"events",
     c"actions",
     c"role_tenants",
     c"keys",
     c"incarnations",
     c"log",
+    c"partition_ranges",
 ];
 
 static OIDS: [AtomicU32; RELATIONS.len()] = [const { AtomicU32::new(0) }; RELATIONS.len()];

@@ -71,6 +71,22 @@ pub fn set_option(name: &CStr, value: &CStr, scope: Scope) {
 /// # Errors
 /// The SQLSTATE and message of what was raised, or the error that `work` returned.
 pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R, Failure> {
+    contained(work, must_pass)
+}
+
+/// As [`in_subtransaction`], for work that is tried again later whatever went wrong: only
+/// cancellation and shutdown are passed on.
+///
+/// # Errors
+/// As for [`in_subtransaction`].
+pub fn attempt<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R, Failure> {
+    contained(work, |code| crate::error::sqlstate(code).starts_with("57"))
+}
+
+fn contained<R>(
+    work: impl FnOnce() -> Result<R, Error>,
+    must_pass: fn(PgSqlErrorCode) -> bool,
+) -> Result<R, Failure> {
     // SAFETY: the memory context and resource owner are restored on both paths, as PL/pgSQL does
     // for an EXCEPTION block.
     let (context, owner) = unsafe {
@@ -84,7 +100,7 @@ pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R
         let work = work;
         (work.0)().map_err(|error| Caught::Tolerated(Failure::Refused(error)))
     })
-    .catch_others(|caught| Err(sort(caught)))
+    .catch_others(|caught| Err(sort(caught, must_pass)))
     .execute();
     // SAFETY: as above.
     unsafe {
@@ -109,7 +125,7 @@ enum Caught {
     Passed(pg_sys::panic::CaughtError),
 }
 
-fn sort(caught: pg_sys::panic::CaughtError) -> Caught {
+fn sort(caught: pg_sys::panic::CaughtError, must_pass: fn(PgSqlErrorCode) -> bool) -> Caught {
     match caught {
         pg_sys::panic::CaughtError::PostgresError(raised)
         | pg_sys::panic::CaughtError::ErrorReport(raised)

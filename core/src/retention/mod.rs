@@ -2,8 +2,14 @@
 //! reads a clock.
 
 mod period;
+mod plan;
+mod policy;
 
 pub use period::{
     Ahead, Bounds, MAX_PREMAKE, MIN_DAYS_AHEAD, Period, PeriodProblem, partition_name,
     periods_ahead, plan_ahead, required_range,
+};
+pub use plan::{Decision, Share, Situation, decide, is_due, leaves_before};
+pub use policy::{
+    Change, Keep, Kind, NotPositive, Policy, Scope, Subject, Verdict, change, verdict,
 };
