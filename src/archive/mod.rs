@@ -10,6 +10,7 @@ mod write;
 
 pub use file::verify;
 pub use folder::check_folder;
+pub use source::columns;
 pub use write::{Archived, write};
 
 use crate::error::Error;
