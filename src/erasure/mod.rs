@@ -109,6 +109,7 @@ fn erase(subject: &Subject<'_>) -> Result<Erased, Error> {
     }
     holds::erase_rows(subject, &released)?;
     tables::archive_anew(&erased.tables)?;
+    tables::forget_statistics(&erased.tables)?;
     Ok(erased)
 }
 
@@ -145,7 +146,7 @@ fn tell(subject: &Subject<'_>, erased: &Erased) -> Result<(), Error> {
         error::notice(
             "the old rows stay in the files of the server until they are rewritten".into(),
             &format!(
-                "After the commit: VACUUM FULL {};",
+                "After the commit: VACUUM FULL {}, activity.idempotency_keys, pg_catalog.pg_statistic;",
                 erased.tables.join(", ")
             ),
         );

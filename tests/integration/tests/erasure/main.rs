@@ -234,12 +234,12 @@ fn the_log_is_append_only_again_whatever_came_of_it() {
     // While a trigger of the partition fails in the middle of the erasure's own statement.
     owner
         .batch_execute(&format!(
-            "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'P0042'; END $$;
+            "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END $$;
              CREATE TRIGGER refuse BEFORE UPDATE ON {partition} FOR EACH ROW EXECUTE FUNCTION public.refuse();"
         ))
         .unwrap();
     let refused = owner.query(&erase_statement(ACTOR, TENANT), &[]);
-    assert_eq!(refused.unwrap_err().code().unwrap().code(), "P0042");
+    assert_eq!(refused.unwrap_err().code().unwrap().code(), "23514");
     expect_error(owner.batch_execute(&update), "42501");
     owner
         .batch_execute(&format!("DROP TRIGGER refuse ON {partition}"))
