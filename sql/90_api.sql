@@ -132,6 +132,12 @@ GRANT EXECUTE ON FUNCTION activity._partitions TO activity_auditor, activity_adm
 GRANT SELECT ON activity.partitions TO activity_auditor, activity_admin;
 COMMENT ON VIEW activity.partitions IS 'Partitions: bounds, state (future, live, closed, held, detached, archived), rows, sizes, and when their events occurred.';
 
+-- Erasure ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.erase_actor TO activity_admin;
+COMMENT ON FUNCTION activity.erase_actor IS 'Makes the identity and the free text of one actor of a tenant unreadable in every event, for a data-protection request; events, their order and their shape stay. Returns how many events were changed.';
+GRANT EXECUTE ON FUNCTION activity.archived_events TO activity_admin;
+COMMENT ON FUNCTION activity.archived_events IS 'How many events of an actor each archive of retention holds, which erase_actor() does not reach; reads the files. events is NULL where an archive can''t be read.';
+
 -- Archive ----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.archive_partition TO activity_admin;
 COMMENT ON FUNCTION activity.archive_partition IS 'Writes the archive of one partition into a folder of the server, now, and returns the path of its manifest; the partition stays as it is.';

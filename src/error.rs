@@ -82,6 +82,8 @@ pub enum Error {
     ArchiveFile { kind: std::io::ErrorKind },
     /// An archive was written by another log (55000).
     ArchiveOfAnotherLog,
+    /// A legal hold covers what was to be erased (55000).
+    Held { hold_id: String },
     /// A table of this name is there already (42P07).
     TableExists { name: String },
     /// Something that can't happen did (XX000); the message names the place, never data.
@@ -221,6 +223,10 @@ impl Error {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "the archive was written by another log".into(),
             ),
+            Self::Held { hold_id } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("legal hold {hold_id} covers events of this actor"),
+            ),
             Self::TableExists { name } => (
                 Code::ERRCODE_DUPLICATE_TABLE,
                 format!("table \"{name}\" exists"),
@@ -292,6 +298,9 @@ impl Error {
                 "Nothing of it was taken over. Fetch the two files from a backup of the folder."
             }
             Self::ArchiveOfAnotherLog => "other_log => true restores it all the same.",
+            Self::Held { .. } => {
+                "Nothing was erased. activity.release_hold(id, reason) ends a hold."
+            }
             Self::TableExists { .. } => "Give another table_name.",
             Self::Missing { .. } | Self::ArchiveFile { .. } | Self::Internal { .. } => {
                 return None;
@@ -386,6 +395,17 @@ pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {
     ErrorReport::new(code, message, "activity_log")
         .set_hint(hint)
         .report(PgLogLevel::WARNING);
+}
+
+/// Tells the client something that is no problem.
+pub fn notice(message: String, hint: &str) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        message,
+        "activity_log",
+    )
+    .set_hint(hint)
+    .report(PgLogLevel::NOTICE);
 }
 
 /// Writes a line into the server's log, never to the client.

@@ -13,6 +13,7 @@ mod archive;
 mod clock;
 mod context;
 mod db;
+mod erasure;
 mod error;
 mod home;
 mod privacy;

@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod context;
+pub mod erasure;
 pub mod jsonb;
 pub mod privacy;
 pub mod read;

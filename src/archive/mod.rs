@@ -1,6 +1,7 @@
 //! Archives of partitions on the server's file system: written and read back before the rows go,
 //! and restored as tables. Format and names are those of `activity_log_core::archive`.
 
+mod actor;
 mod api;
 mod file;
 mod folder;
@@ -10,6 +11,7 @@ mod write;
 
 pub use file::verify;
 pub use folder::check_folder;
+pub use source::columns;
 pub use write::{Archived, write};
 
 use crate::error::Error;

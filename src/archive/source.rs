@@ -81,7 +81,7 @@ fn bounds(partition: &str) -> Result<Option<Range>, Error> {
 }
 
 /// The columns of a table, in their order.
-pub(super) fn columns(table: pg_sys::Oid) -> Result<Vec<Column>, Error> {
+pub fn columns(table: pg_sys::Oid) -> Result<Vec<Column>, Error> {
     db::query(
         Mode::ReadLatest,
         "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \

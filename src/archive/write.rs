@@ -107,6 +107,7 @@ fn publish(
     manifest_name: &str,
     summary: Summary,
 ) -> Result<(), Error> {
+    let partial_path = partial.path.clone();
     partial.rename(&folder.join(&name))?;
     sync(folder)?;
     let Summary {
@@ -115,7 +116,7 @@ fn publish(
         contents,
     } = summary;
     let manifest = Manifest::new(origin, name, bytes, sha256, contents);
-    let partial = Partial::create(folder.join(format!(".{manifest_name}.partial")))?;
+    let partial = Partial::create(partial_path)?;
     (&partial.file).write_all(manifest.to_text().as_bytes())?;
     partial.file.sync_all()?;
     partial.rename(&folder.join(manifest_name))?;

@@ -142,7 +142,15 @@ fn actor<'a>(input: &Input<'a>, context: &'a Context) -> (Option<&'a str>, Optio
 ///
 /// It is written with the rights of the function that calls this, which were checked before.
 pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<(), Error> {
-    let context = context::current();
+    write_system_event_of(&context::current(), action, metadata)
+}
+
+/// The same with who acts given, where the context must not stand in the log.
+pub fn write_system_event_of(
+    context: &Context,
+    action: &str,
+    metadata: &serde_json::Value,
+) -> Result<(), Error> {
     let tenant_id = access::SYSTEM_TENANT;
     let texts = Texts {
         tenant_id: &tenant_id,

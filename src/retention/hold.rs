@@ -11,12 +11,26 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
 
+/// The holds that cover an event `e`.
+macro_rules! covering {
+    () => {
+        "FROM activity.legal_holds h WHERE h.released_at IS NULL \
+         AND (h.tenant_id IS NULL OR h.tenant_id = e.tenant_id) \
+         AND (h.actor_id IS NULL OR h.actor_id = e.actor_id) \
+         AND (h.object_type IS NULL OR h.object_type = e.object_type) \
+         AND (h.object_id IS NULL OR h.object_id = e.object_id)"
+    };
+}
+
 /// The condition under which an event `e` is held, as SQL.
-pub const HELD: &str = "EXISTS (SELECT FROM activity.legal_holds h WHERE h.released_at IS NULL \
-    AND (h.tenant_id IS NULL OR h.tenant_id = e.tenant_id) \
-    AND (h.actor_id IS NULL OR h.actor_id = e.actor_id) \
-    AND (h.object_type IS NULL OR h.object_type = e.object_type) \
-    AND (h.object_id IS NULL OR h.object_id = e.object_id))";
+pub const HELD: &str = concat!("EXISTS (SELECT ", covering!(), ")");
+
+/// The oldest hold that covers an event `e`, as SQL; NULL if there is none.
+pub const HOLDING: &str = concat!(
+    "(SELECT h.hold_id ",
+    covering!(),
+    " ORDER BY h.placed_at, h.hold_id LIMIT 1)"
+);
 
 /// Keeps holds as they are until the end of the transaction: `hold()` waits, so nothing that is
 /// looked at and removed after this can have been put under hold in between.

@@ -20,6 +20,7 @@
 //! place: it copies them first, and then exchanges the two in one short transaction, under
 //! `hold::lock()` and with at most 40 ms for the lock on the parent.
 
+pub mod carry;
 mod change;
 mod close;
 mod detach;

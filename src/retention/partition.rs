@@ -175,6 +175,12 @@ pub fn from_utc(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros().saturating_sub(SERVER_EPOCH)
 }
 
+/// The bounds of a partition as literals of a statement.
+pub(super) fn bound_literals(partition: &Partition) -> Result<(String, String), Error> {
+    let bounds = bounds_of(partition).ok_or(Error::Internal { place: "bounds" })?;
+    Ok((literal(bounds.lower), literal(bounds.upper)))
+}
+
 /// The name of a partition with its schema, as it stands in a statement.
 pub fn name(partition: &Partition) -> Result<String, Error> {
     db::qualified_name(partition.relation).ok_or(Error::Internal { place: "partition" })
