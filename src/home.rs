@@ -48,6 +48,23 @@ pub fn persist_incarnation() -> Result<(), Error> {
     .map(|_| ())
 }
 
+/// Writes the present incarnation down if that has not been done. Looking first spares every
+/// session the notice that the table has changed.
+pub fn ensure_incarnation() -> Result<(), Error> {
+    db::oid(Relation::Incarnations)?;
+    let is_known = db::value::<bool>(
+        Mode::ReadLatest,
+        "SELECT EXISTS (SELECT FROM activity.incarnations \
+         WHERE system_identifier = $1 AND timeline = $2 AND database_oid = $3)",
+        &incarnation_parameters(),
+    )?;
+    if is_known == Some(true) {
+        Ok(())
+    } else {
+        persist_incarnation()
+    }
+}
+
 fn incarnation_parameters() -> [db::Parameter; 3] {
     [
         db::text(Some(&system_identifier())),

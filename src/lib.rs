@@ -14,6 +14,8 @@ mod context;
 mod db;
 mod error;
 mod home;
+mod metrics;
+mod notify;
 mod privacy;
 mod read;
 mod record;
@@ -22,7 +24,9 @@ mod retention;
 mod schema;
 mod settings;
 mod setup;
+mod shared;
 mod value;
+mod worker;
 
 pgrx::pg_module_magic!();
 
@@ -36,6 +40,8 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     db::watch_relations();
     context::watch_transactions();
+    shared::watch_transactions();
+    worker::register();
 }
 
 #[cfg(any(test, feature = "pg_test"))]
