@@ -226,7 +226,7 @@ fn define_notification() {
     GucRegistry::define_enum_guc(
         c"activity.notify",
         c"How readers learn of new events: worker, commit or off.",
-        c"worker rings after the commit, at no cost to writers; commit rings in the writing transaction; off leaves it to readers to look.",
+        c"worker rings after the commit; commit rings in the writing transaction; off leaves it to readers to look.",
         &NOTIFY,
         GucContext::Suset,
         GucFlags::default(),

@@ -16,7 +16,10 @@ use std::time::{Duration, Instant};
 /// How often the list of databases is read.
 const LIST_INTERVAL: Duration = Duration::from_secs(1);
 /// How often somebody may want a database for himself, and workers may have ended unnoticed.
-const ROUND: Duration = Duration::from_millis(250);
+const ROUND: Duration = Duration::from_millis(200);
+/// How long a worker may take to leave by itself when somebody wants its database; a busy one does
+/// not notice.
+const PATIENCE: Duration = Duration::from_millis(300);
 /// A database that nobody wants any more gets its worker back after this.
 const AFTER_GIVING_WAY: Duration = Duration::from_millis(500);
 /// A worker that lasted so long had no trouble with its start.
@@ -31,6 +34,8 @@ struct Known {
     started: Instant,
     /// The worker runs, by whoever it was started.
     was_alive: bool,
+    /// Since when somebody wants the database for himself.
+    wanted_since: Option<Instant>,
     /// When to start a worker; `None` waits for a reason.
     next: Option<Instant>,
     failures: u32,
@@ -111,11 +116,10 @@ impl Launcher {
         let is_alive = known.is_alive() || part.is_some_and(|part| part.worker() != 0);
         if is_alive {
             known.was_alive = true;
-            if known.worker.is_some() && is_wanted_by_others(oid) {
-                known.dismiss();
-            }
+            known.urge(is_wanted_by_others(oid));
             return;
         }
+        known.wanted_since = None;
         if std::mem::take(&mut known.was_alive) {
             let outcome = match part.map(|part| part.outcome()) {
                 None | Some(Outcome::Unknown) => self.shared.launcher.reported(oid),
@@ -203,6 +207,7 @@ impl Known {
             worker: None,
             started: Instant::now(),
             was_alive: false,
+            wanted_since: None,
             next: Some(Instant::now()),
             failures: 0,
         }
@@ -222,9 +227,16 @@ impl Known {
         is_alive
     }
 
-    /// Ends the worker, whatever it is doing.
-    fn dismiss(&mut self) {
-        if let Some(worker) = self.worker.take() {
+    /// Ends the worker, whatever it is doing, if it does not give way by itself.
+    fn urge(&mut self, is_wanted: bool) {
+        if !is_wanted {
+            self.wanted_since = None;
+            return;
+        }
+        let since = *self.wanted_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= PATIENCE
+            && let Some(worker) = self.worker.take()
+        {
             worker.terminate();
         }
     }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use upkeep::Upkeep;
 
 /// How often the worker asks whether somebody wants the database to himself.
-const GIVE_WAY_INTERVAL: Duration = Duration::from_millis(250);
+const GIVE_WAY_INTERVAL: Duration = Duration::from_millis(200);
 /// How often it looks for what nobody wakes it for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
