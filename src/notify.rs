@@ -9,7 +9,7 @@ use crate::db;
 use crate::error::Error;
 use crate::record::{Event, Stamp};
 use crate::settings::{self, Notify};
-use crate::shared::{self, Counter};
+use crate::shared::{self, Counter, Teller};
 use crate::value;
 use activity_log_core::notify::{ALL_TENANTS, EVERYBODY, channel as channel_of};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -19,12 +19,15 @@ use pgrx::{Uuid, pg_sys};
 /// Notes events that were written: they are counted, and their tenants' readers told, when the
 /// transaction commits.
 pub fn wrote(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
-    let mode = settings::NOTIFY.get();
+    let teller = match settings::NOTIFY.get() {
+        Notify::Worker => Some(Teller::Worker),
+        Notify::Commit => Some(Teller::Transaction),
+        Notify::Off => None,
+    };
     for (_, event) in events {
         let tenant = &event.tenant_id;
-        let rings = mode != Notify::Off;
-        let is_first = shared::wrote(tenant, event.source, event.status, size(event), rings);
-        if is_first && mode == Notify::Commit {
+        let is_first = shared::wrote(tenant, event.source, event.status, size(event), teller);
+        if is_first && teller == Some(Teller::Transaction) {
             ring(&channel_of(tenant));
             ring(ALL_TENANTS);
             shared::add(Counter::DoorbellsByWriter, 1);

@@ -41,20 +41,21 @@ pub struct Fate {
 
 impl Prepared {
     /// Notes a transaction that is being prepared; `false` if there is no place left.
-    pub fn add(
+    pub fn add<'t>(
         &self,
         database: u32,
         transaction: u32,
-        ring: Option<&[[u8; 16]]>,
+        tenants: impl Iterator<Item = &'t [u8; 16]> + Clone,
+        overflowed: bool,
         counts: &[u64; AT_COMMIT],
     ) -> bool {
         let Some(entry) = self.entries.iter().find(|entry| entry.claim()) else {
             return false;
         };
-        let known = ring.filter(|tenants| tenants.len() <= TENANTS);
-        let number = known.map_or(TENANTS + 1, <[_]>::len);
+        let number = tenants.clone().count();
+        let number = if overflowed { TENANTS + 1 } else { number };
         entry.tenants.store(number as u32, Ordering::Relaxed);
-        for (place, tenant) in entry.ids.iter().zip(known.unwrap_or_default()) {
+        for (place, tenant) in entry.ids.iter().zip(tenants) {
             let whole = u128::from_be_bytes(*tenant);
             place[0].store((whole >> 64) as u64, Ordering::Relaxed);
             place[1].store(whole as u64, Ordering::Relaxed);

@@ -17,17 +17,27 @@ const MAX_TENANTS: usize = 1024;
 #[derive(Clone, Copy)]
 struct Level {
     nesting: i32,
-    /// Where this level's tenants begin.
-    first_tenant: usize,
+    /// Where this level's news begins.
+    first_news: usize,
     overflowed: bool,
     announces: bool,
     counts: [u64; AT_COMMIT],
 }
 
+/// A tenant with news, and who tells its readers: the worker, or the transaction itself.
+type News = ([u8; 16], Teller);
+
+/// Who tells readers of new events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Teller {
+    Worker,
+    Transaction,
+}
+
 struct Pending {
-    tenants: Vec<[u8; 16]>,
+    news: Vec<News>,
     /// The same, to find repetitions.
-    known: BTreeSet<[u8; 16]>,
+    known: BTreeSet<News>,
     /// From the transaction itself inwards; empty while nothing was written.
     levels: Vec<Level>,
 }
@@ -35,7 +45,7 @@ struct Pending {
 thread_local! {
     static PENDING: RefCell<Pending> =
         const { RefCell::new(Pending {
-            tenants: Vec::new(),
+            news: Vec::new(),
             known: BTreeSet::new(),
             levels: Vec::new(),
         }) };
@@ -65,15 +75,21 @@ fn with_pending<R>(work: impl FnOnce(&mut Pending) -> R) -> Option<R> {
 }
 
 /// Notes an event that was written; `true` if it is the tenant's first in this transaction, as
-/// far as that is known.
-pub fn wrote(tenant: &[u8; 16], source: Source, status: Status, bytes: usize, rings: bool) -> bool {
+/// far as that is known. Without a teller nobody is told.
+pub fn wrote(
+    tenant: &[u8; 16],
+    source: Source,
+    status: Status,
+    bytes: usize,
+    teller: Option<Teller>,
+) -> bool {
     // SAFETY: reads the state of the transaction.
     let nesting = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
     with_pending(|pending| {
         let level = pending.level(nesting);
         level.counts[event_index(source, status)] += 1;
         level.counts[Counter::Bytes as usize] += bytes as u64;
-        rings && pending.add_tenant(tenant)
+        teller.is_some_and(|teller| pending.add_news((*tenant, teller)))
     })
     .unwrap_or(false)
 }
@@ -94,7 +110,7 @@ impl Pending {
         if !is_open {
             self.levels.push(Level {
                 nesting,
-                first_tenant: self.tenants.len(),
+                first_news: self.news.len(),
                 overflowed: false,
                 announces: false,
                 counts: [0; AT_COMMIT],
@@ -104,21 +120,30 @@ impl Pending {
         &mut self.levels[last]
     }
 
-    fn add_tenant(&mut self, tenant: &[u8; 16]) -> bool {
-        if self.tenants.last() == Some(tenant) || self.known.contains(tenant) {
+    fn add_news(&mut self, news: News) -> bool {
+        if self.news.last() == Some(&news) || self.known.contains(&news) {
             return false;
         }
-        if self.tenants.len() < MAX_TENANTS {
-            self.tenants.push(*tenant);
-            self.known.insert(*tenant);
+        if self.news.len() < MAX_TENANTS {
+            self.news.push(news);
+            self.known.insert(news);
         } else if let Some(level) = self.levels.last_mut() {
-            level.overflowed = true;
+            level.overflowed |= news.1 == Teller::Worker;
         }
         true
     }
 
+    /// The tenants that the worker has to tell.
+    fn for_worker(&self) -> impl Iterator<Item = &[u8; 16]> + Clone {
+        let news = self
+            .news
+            .iter()
+            .filter(|(_, teller)| *teller == Teller::Worker);
+        news.map(|(tenant, _)| tenant)
+    }
+
     fn clear(&mut self) {
-        self.tenants.clear();
+        self.news.clear();
         self.known.clear();
         self.levels.clear();
     }
@@ -149,8 +174,8 @@ impl Pending {
 
     fn roll_back(&mut self, nesting: i32) {
         if let Some(level) = self.levels.pop_if(|level| level.nesting == nesting) {
-            for tenant in self.tenants.drain(level.first_tenant..) {
-                self.known.remove(&tenant);
+            for news in self.news.drain(level.first_news..) {
+                self.known.remove(&news);
             }
         }
     }
@@ -172,12 +197,11 @@ impl Pending {
             database.announce();
             wake_launcher();
         }
-        if self.tenants.is_empty() {
+        if self.for_worker().next().is_none() {
             return;
         }
-        for tenant in &self.tenants {
-            database.bells.add(tenant);
-        }
+        self.for_worker()
+            .for_each(|tenant| database.bells.add(tenant));
         if self.overflowed() {
             database.bells.overflow();
         }
@@ -192,11 +216,11 @@ impl Pending {
         };
         // SAFETY: reads a variable of the transaction that is being prepared.
         let transaction = unsafe { pg_sys::GetTopTransactionIdIfAny() };
-        let tenants = (!self.overflowed()).then_some(&self.tenants[..]);
         let noted = shared.prepared.add(
             database.oid(),
             transaction.into_inner(),
-            tenants,
+            self.for_worker(),
+            self.overflowed(),
             &self.counts(),
         );
         if noted {

@@ -52,7 +52,17 @@ pub fn read_audited(tenant: Option<[u8; 16]>) {
 /// Counts an event that was refused, and reports it unless the refused access was reported.
 pub fn refused(error: &Error, input: Option<&Input<'_>>) {
     metrics::add(metrics::reason(error), 1);
-    if matches!(error, Error::Denied { .. } | Error::NotSetUp) {
+    // What the queue itself refused would only fill it further.
+    let is_told = !matches!(
+        error,
+        Error::Denied { .. }
+            | Error::NotSetUp
+            | Error::NoWorker { .. }
+            | Error::QueueFull
+            | Error::NotTaken
+            | Error::Unanswered
+    );
+    if !is_told {
         return;
     }
     let code = sqlstate(error.report().code);
