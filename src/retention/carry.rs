@@ -79,7 +79,8 @@ fn free_name(partition: &Partition) -> Result<String, Error> {
         db::relation_name(partition.relation).ok_or(Error::Internal { place: "partition" })?;
     let taken = db::query(
         Mode::Write,
-        "SELECT relname::text FROM pg_catalog.pg_class WHERE relnamespace = 'activity'::regnamespace",
+        "SELECT relname::text FROM pg_catalog.pg_class WHERE relnamespace = 'activity'::regnamespace \
+         UNION SELECT partition FROM activity.partition_ranges",
         &[],
         |row| row.must::<String>(1, "pg_class"),
     )?;
