@@ -30,7 +30,7 @@ pub fn execute_alone(sql: &str) -> Result<(), Error> {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, text.as_ptr());
         pg_sys::StartTransactionCommand();
-        let before = pg_sys::MemoryContextSwitchTo(fresh_memory());
+        let _memory = CommandMemory::use_fresh();
         let statement = parse(&text)?;
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         pg_sys::ProcessUtility(
@@ -47,7 +47,6 @@ pub fn execute_alone(sql: &str) -> Result<(), Error> {
         if pg_sys::ActiveSnapshotSet() {
             pg_sys::PopActiveSnapshot();
         }
-        pg_sys::MemoryContextSwitchTo(before);
         pg_sys::CommitTransactionCommand();
     }
     Ok(())
@@ -78,23 +77,41 @@ unsafe fn parse(text: &CString) -> Result<*mut pg_sys::PlannedStmt, Error> {
     }
 }
 
-/// # Safety
-/// Nothing of the last command is in use any more.
-unsafe fn fresh_memory() -> pg_sys::MemoryContext {
-    let known = MEMORY.get();
-    // SAFETY: the context is a child of one that is never deleted; its contents are not in use.
-    unsafe {
-        if known.is_null() {
-            MEMORY.set(pg_sys::AllocSetContextCreateExtended(
-                pg_sys::TopMemoryContext,
-                c"activity_log command".as_ptr(),
-                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
-            ));
-        } else {
-            pg_sys::MemoryContextReset(known);
+/// The memory of a command, current, and in the place where the server expects that of a client's
+/// command. It goes back to where it was however the command ends; what is current then is for the
+/// end of the transaction to say.
+struct CommandMemory {
+    before: pg_sys::MemoryContext,
+}
+
+impl CommandMemory {
+    fn use_fresh() -> Self {
+        let known = MEMORY.get();
+        // SAFETY: the context is a child of one that is never deleted; nothing of the last command
+        // is in use any more.
+        unsafe {
+            if known.is_null() {
+                MEMORY.set(pg_sys::AllocSetContextCreateExtended(
+                    pg_sys::TopMemoryContext,
+                    c"activity_log command".as_ptr(),
+                    pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+                    pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+                    pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+                ));
+            } else {
+                pg_sys::MemoryContextReset(known);
+            }
+            let before = pg_sys::PortalContext;
+            pg_sys::PortalContext = MEMORY.get();
+            pg_sys::MemoryContextSwitchTo(MEMORY.get());
+            Self { before }
         }
     }
-    MEMORY.get()
+}
+
+impl Drop for CommandMemory {
+    fn drop(&mut self) {
+        // SAFETY: a variable of the process.
+        unsafe { pg_sys::PortalContext = self.before };
+    }
 }

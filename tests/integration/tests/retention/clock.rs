@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn after_years_exactly_the_months_that_are_kept_are_there() {
     let months: Vec<i32> = (2..30).collect();
-    let database = log_with_months(Cluster::shared(), &months);
+    let database = log_with_months(quiet_cluster(), &months);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     // A year and a half without any run, then one.

@@ -77,7 +77,7 @@ fn advance(session: &mut Session, mut pieces: usize) -> bool {
 
 #[test]
 fn a_crash_between_any_two_pieces_of_work_is_made_good_by_the_next_run() {
-    let cluster = Cluster::start(&Options::default());
+    let cluster = Cluster::start(&QUIET);
     let expected = {
         let database = prepared(&cluster);
         let mut session = database.superuser();
@@ -107,7 +107,7 @@ fn a_crash_between_any_two_pieces_of_work_is_made_good_by_the_next_run() {
 
 #[test]
 fn a_crash_in_the_middle_of_a_piece_of_work_is_made_good_as_well() {
-    let cluster = Cluster::start(&Options::default());
+    let cluster = Cluster::start(&QUIET);
     let expected = {
         let database = prepared(&cluster);
         let mut session = database.superuser();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn a_long_reader_makes_it_back_off_and_stops_no_writer() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     session
         .batch_execute("SELECT activity.register_action('user.created')")
@@ -48,7 +48,7 @@ fn a_long_reader_makes_it_back_off_and_stops_no_writer() {
 
 #[test]
 fn a_concurrent_detach_that_was_interrupted_is_brought_to_its_end() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     let name = name_of(&mut session, 14);
@@ -79,7 +79,7 @@ fn a_concurrent_detach_that_was_interrupted_is_brought_to_its_end() {
 
 #[test]
 fn a_reader_in_an_old_snapshot_sees_the_partition_until_it_ends() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     let mut reader = database.superuser();

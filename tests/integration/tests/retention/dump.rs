@@ -52,7 +52,7 @@ fn check_copy(session: &mut Session, expected: &[String]) {
 
 #[test]
 fn a_dump_restores_with_its_policies_and_holds() {
-    let source = full_log(Cluster::shared());
+    let source = full_log(quiet_cluster());
     let expected = contents(&mut source.superuser());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dump");
@@ -64,7 +64,7 @@ fn a_dump_restores_with_its_policies_and_holds() {
         .output()
         .unwrap();
     assert!(dump.status.success(), "{dump:?}");
-    let cluster = Cluster::start(&Options::default());
+    let cluster = Cluster::start(&QUIET);
     cluster.create_database("restored", "");
     let database = cluster.existing_database("restored");
     let restore = database

@@ -30,7 +30,7 @@ fn nothing_of_a_tenant_an_actor_or_an_object_under_hold_goes() {
             format!("tenant_id = '{TENANT_B}' AND object_type = 'doc' AND object_id = 'd2'"),
         ),
     ] {
-        let database = log_with_months(Cluster::shared(), &[14]);
+        let database = log_with_months(quiet_cluster(), &[14]);
         let mut session = database.superuser();
         let old = format!(
             "SELECT count(*) FROM activity.events WHERE recorded_at < test.month(12) AND {condition}"
@@ -63,7 +63,7 @@ fn nothing_of_a_tenant_an_actor_or_an_object_under_hold_goes() {
 
 #[test]
 fn a_hold_also_keeps_rows_that_a_tenants_shorter_policy_would_remove() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut session = database.superuser();
     hold(
         &mut session,
@@ -84,7 +84,7 @@ fn a_hold_also_keeps_rows_that_a_tenants_shorter_policy_would_remove() {
 
 #[test]
 fn holds_and_releases_are_events_with_their_reason() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let admin = database.create_login(&["activity_admin"]);
     let mut session = database.connect_as(&admin);
     let id = hold(&mut session, &format!("'{TENANT_A}', 'case 4711'"));
@@ -107,7 +107,7 @@ fn holds_and_releases_are_events_with_their_reason() {
 
 #[test]
 fn a_hold_without_a_reason_or_an_aim_is_refused() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let mut session = database.superuser();
     for call in [
         format!("activity.hold('{TENANT_A}')"),
@@ -159,7 +159,7 @@ fn run_step(session: &mut Session, step: &str) {
 #[test]
 fn a_hold_that_comes_after_the_decision_is_still_in_time() {
     for stop_before in ["detach", "drop"] {
-        let database = log_with_months(Cluster::shared(), &[14]);
+        let database = log_with_months(quiet_cluster(), &[14]);
         let mut session = database.superuser();
         keep_for(&mut session, "keep => '1 year'");
         let before = count(&mut session, TENANT_A, 14);
@@ -187,7 +187,7 @@ fn a_hold_that_comes_after_the_decision_is_still_in_time() {
 
 #[test]
 fn a_hold_that_is_not_committed_yet_makes_the_drop_wait() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     let before = count(&mut session, TENANT_A, 14);
@@ -216,7 +216,7 @@ fn a_hold_that_is_not_committed_yet_makes_the_drop_wait() {
 #[test]
 fn holds_and_drops_at_the_same_time_lose_nothing() {
     for round in 0..6 {
-        let database = log_with_months(Cluster::shared(), &[14, 15, 16]);
+        let database = log_with_months(quiet_cluster(), &[14, 15, 16]);
         let mut session = database.superuser();
         keep_for(&mut session, "keep => '1 year'");
         let before = count(&mut session, TENANT_A, 15);

@@ -14,6 +14,7 @@ mod writers;
 
 use activity_log_integration::{Cluster, Database, Options, Session, Stop, expect_error};
 use serde_json::Value;
+use std::sync::OnceLock;
 
 const TENANT_A: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
 const TENANT_B: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
@@ -49,6 +50,17 @@ BEGIN
 END
 $$;
 ";
+
+/// A cluster of which no worker does what a test does by itself.
+fn quiet_cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(&QUIET))
+}
+
+const QUIET: Options<'static> = Options {
+    preload: true,
+    settings: &[("activity.maintenance_interval", "0")],
+};
 
 /// A log with the months before this one that are named, each with events of both tenants.
 fn log_with_months<'c>(cluster: &'c Cluster, back: &[i32]) -> Database<'c> {

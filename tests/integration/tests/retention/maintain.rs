@@ -8,7 +8,7 @@ const LOCK: i64 = 0x0061_6374_696d_6e74;
 
 #[test]
 fn a_run_says_what_it_did_and_the_next_finds_nothing_to_do() {
-    let database = log_with_months(Cluster::shared(), &[3, 14]);
+    let database = log_with_months(quiet_cluster(), &[3, 14]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     let summary = maintain(&mut session);
@@ -31,7 +31,7 @@ fn a_run_says_what_it_did_and_the_next_finds_nothing_to_do() {
 
 #[test]
 fn only_an_administrator_may_run_it() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let admin = database.create_login(&["activity_admin"]);
     let summary = maintain(&mut database.connect_as(&admin));
     assert_eq!(summary["ok"], true);
@@ -46,7 +46,7 @@ fn only_an_administrator_may_run_it() {
 
 #[test]
 fn inside_a_transaction_block_it_refuses_with_advice() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let mut session = database.superuser();
     let mut transaction = session.transaction().unwrap();
     let refusal = expect_error(
@@ -67,7 +67,7 @@ fn inside_a_transaction_block_it_refuses_with_advice() {
 
 #[test]
 fn before_setup_on_a_copy_and_on_a_standby_it_does_nothing() {
-    let cluster = Cluster::start(&Options::default());
+    let cluster = Cluster::start(&QUIET);
     let database = cluster.database_before_setup();
     let mut session = database.superuser();
     let summary = maintain(&mut session);
@@ -99,7 +99,7 @@ fn before_setup_on_a_copy_and_on_a_standby_it_does_nothing() {
 
 #[test]
 fn one_session_at_a_time_is_at_it() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let (mut one, mut other) = (database.superuser(), database.superuser());
     let _: bool = one
         .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
@@ -120,7 +120,7 @@ fn one_session_at_a_time_is_at_it() {
 
 #[test]
 fn a_run_that_is_cancelled_lets_the_next_one_in() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut blocker = database.superuser();
     let partition = name_of(&mut blocker, 3);
     let mut transaction = blocker.transaction().unwrap();
@@ -167,7 +167,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn a_step_that_fails_is_reported_and_the_others_go_on() {
-    let database = log_with_months(Cluster::shared(), &[3, 14]);
+    let database = log_with_months(quiet_cluster(), &[3, 14]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     // Somebody has a table of the name of the partition that is to be made next.
@@ -189,7 +189,7 @@ fn a_step_that_fails_is_reported_and_the_others_go_on() {
 
 #[test]
 fn somebody_in_the_way_of_one_partition_does_not_keep_the_others() {
-    let database = log_with_months(Cluster::shared(), &[3, 4]);
+    let database = log_with_months(quiet_cluster(), &[3, 4]);
     let mut blocker = database.superuser();
     let partition = name_of(&mut blocker, 4);
     let mut transaction = blocker.transaction().unwrap();
@@ -214,7 +214,7 @@ fn somebody_in_the_way_of_one_partition_does_not_keep_the_others() {
 
 #[test]
 fn a_new_partition_interval_holds_from_the_next_period_on() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let mut session = database.superuser();
     let before = attached(&mut session);
     session
@@ -229,7 +229,7 @@ fn a_new_partition_interval_holds_from_the_next_period_on() {
 
 #[test]
 fn keys_of_idempotency_go_with_the_partition_of_their_event() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     session
         .batch_execute(&format!(

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_view_shows_bounds_sizes_and_states() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut session = database.superuser();
     session
         .batch_execute(&format!(
@@ -44,7 +44,7 @@ fn the_view_shows_bounds_sizes_and_states() {
 
 #[test]
 fn the_view_is_empty_before_setup() {
-    let database = Cluster::shared().database_before_setup();
+    let database = quiet_cluster().database_before_setup();
     let count = database
         .superuser()
         .number("SELECT count(*) FROM activity.partitions");
@@ -65,7 +65,7 @@ fn blocks(session: &mut Session, until: &str) -> i64 {
 #[test]
 fn a_deep_page_opens_no_closed_partition_that_it_can_t_lie_in() {
     let months: Vec<i32> = (2..26).collect();
-    let database = log_with_months(Cluster::shared(), &months);
+    let database = log_with_months(quiet_cluster(), &months);
     let mut session = database.superuser();
     let deep = "test.month(23)";
     let page = format!(
@@ -87,7 +87,7 @@ fn a_deep_page_opens_no_closed_partition_that_it_can_t_lie_in() {
 
 #[test]
 fn an_event_that_comes_into_a_closed_partition_is_listed_all_the_same() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut session = database.superuser();
     let mut reader = database.superuser();
     maintain(&mut session);
@@ -124,7 +124,7 @@ fn an_event_that_comes_into_a_closed_partition_is_listed_all_the_same() {
 
 #[test]
 fn closed_partitions_are_analysed_and_told_to_freeze() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut session = database.superuser();
     maintain(&mut session);
     let name = name_of(&mut session, 3);
@@ -150,7 +150,7 @@ fn closed_partitions_are_analysed_and_told_to_freeze() {
 
 #[test]
 fn a_partition_that_is_still_written_to_is_not_closed() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut writer = database.superuser();
     let mut transaction = writer.transaction().unwrap();
     transaction
@@ -173,7 +173,7 @@ fn a_partition_that_is_still_written_to_is_not_closed() {
 
 #[test]
 fn few_partitions_ahead_and_none_at_all_are_told() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let mut session = database.superuser();
     assert!(
         advice(&mut session, "maintain() ran last")

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn without_a_policy_nothing_ever_goes() {
-    let database = log_with_months(Cluster::shared(), &[30, 120]);
+    let database = log_with_months(quiet_cluster(), &[30, 120]);
     let mut session = database.superuser();
     assert_eq!(maintain(&mut session)["ok"], true);
     assert!(is_attached(&mut session, 120));
@@ -18,7 +18,7 @@ fn without_a_policy_nothing_ever_goes() {
 #[test]
 fn a_preset_drops_what_is_older_and_nothing_younger() {
     for (preset, gone, kept) in [("hipaa", 74, 71), ("soc2", 14, 11), ("pci", 14, 11)] {
-        let database = log_with_months(Cluster::shared(), &[gone, kept]);
+        let database = log_with_months(quiet_cluster(), &[gone, kept]);
         let mut session = database.superuser();
         keep_for(&mut session, &format!("preset => '{preset}'"));
         assert_eq!(maintain(&mut session)["ok"], true);
@@ -30,7 +30,7 @@ fn a_preset_drops_what_is_older_and_nothing_younger() {
 
 #[test]
 fn a_partition_stays_until_its_youngest_event_is_old_enough() {
-    let database = log_with_months(Cluster::shared(), &[12, 13]);
+    let database = log_with_months(quiet_cluster(), &[12, 13]);
     let mut session = database.superuser();
     // The month of a year ago ends less than a year ago.
     keep_for(&mut session, "keep => '1 year'");
@@ -45,7 +45,7 @@ fn day_of_month(session: &mut Session) -> i64 {
 
 #[test]
 fn a_shorter_policy_of_a_tenant_removes_its_rows_and_only_these() {
-    let database = log_with_months(Cluster::shared(), &[2, 3]);
+    let database = log_with_months(quiet_cluster(), &[2, 3]);
     let mut session = database.superuser();
     let before = [
         count(&mut session, TENANT_B, 2),
@@ -78,7 +78,7 @@ fn a_shorter_policy_of_a_tenant_removes_its_rows_and_only_these() {
 
 #[test]
 fn a_longer_policy_of_an_action_keeps_its_events_beyond_the_default() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     let logins = session.number(&format!(
         "SELECT count(*) FROM activity.events WHERE action = 'auth.login'"
@@ -97,7 +97,7 @@ fn a_longer_policy_of_an_action_keeps_its_events_beyond_the_default() {
 
 #[test]
 fn a_category_and_what_the_registry_says_of_an_action_count_as_well() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     session
         .batch_execute(
@@ -125,7 +125,7 @@ fn a_category_and_what_the_registry_says_of_an_action_count_as_well() {
 
 #[test]
 fn the_longest_of_several_policies_wins() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     keep_for(
@@ -142,7 +142,7 @@ fn the_longest_of_several_policies_wins() {
 
 #[test]
 fn making_it_shorter_says_what_would_go_and_wants_a_confirmation() {
-    let database = log_with_months(Cluster::shared(), &[3, 14]);
+    let database = log_with_months(quiet_cluster(), &[3, 14]);
     let mut session = database.superuser();
     session
         .batch_execute("SELECT activity.set_retention(keep => '7 years')")
@@ -186,12 +186,12 @@ fn making_it_shorter_says_what_would_go_and_wants_a_confirmation() {
 
 #[test]
 fn a_first_policy_needs_a_confirmation_only_where_something_goes_at_once() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut session = database.superuser();
     session
         .batch_execute("SELECT activity.set_retention(keep => '1 year')")
         .unwrap();
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     expect_error(
         session.simple_query("SELECT activity.set_retention(keep => '1 year')"),
@@ -201,7 +201,7 @@ fn a_first_policy_needs_a_confirmation_only_where_something_goes_at_once() {
 
 #[test]
 fn the_preview_is_what_the_next_run_does() {
-    let database = log_with_months(Cluster::shared(), &[3, 14]);
+    let database = log_with_months(quiet_cluster(), &[3, 14]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     keep_for(
@@ -234,7 +234,7 @@ fn the_preview_is_what_the_next_run_does() {
 
 #[test]
 fn removal_goes_past_the_guards_in_batches_and_leaves_them_in_place() {
-    let database = log_with_months(Cluster::shared(), &[]);
+    let database = log_with_months(quiet_cluster(), &[]);
     let mut session = database.superuser();
     // Some 30,000 rows: more than the pages that one transaction goes through.
     session
@@ -265,7 +265,7 @@ fn removal_goes_past_the_guards_in_batches_and_leaves_them_in_place() {
 
 #[test]
 fn a_policy_that_makes_no_sense_is_refused() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let mut session = database.superuser();
     for (arguments, state, word) in [
         ("", "22004", "keep"),
@@ -308,7 +308,7 @@ fn a_policy_that_makes_no_sense_is_refused() {
 
 #[test]
 fn a_policy_can_be_taken_away_again() {
-    let database = log_with_months(Cluster::shared(), &[3]);
+    let database = log_with_months(quiet_cluster(), &[3]);
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     keep_for(

@@ -144,7 +144,7 @@ fn where_pg_cron_lives_in_another_database_its_statements_are_given() {
 
 #[test]
 fn without_pg_cron_there_is_advice() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     for call in ["schedule_maintenance", "unschedule_maintenance"] {
         let refused = database
             .superuser()
@@ -156,7 +156,7 @@ fn without_pg_cron_there_is_advice() {
 
 #[test]
 fn any_cron_can_call_it_with_psql() {
-    let database = Cluster::shared().database();
+    let database = quiet_cluster().database();
     let output = database
         .program("psql")
         .args([

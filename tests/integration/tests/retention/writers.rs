@@ -54,7 +54,7 @@ fn write_until(database: &Database<'_>, is_over: &AtomicBool) -> (u64, Vec<Durat
 #[test]
 fn no_writer_waits_or_fails_while_partitions_come_and_go() {
     let months: Vec<i32> = (14..22).collect();
-    let database = log_with_months(Cluster::shared(), &months);
+    let database = log_with_months(quiet_cluster(), &months);
     let mut session = database.superuser();
     session
         .batch_execute("SELECT activity.register_action('user.created')")
@@ -98,7 +98,7 @@ fn no_writer_waits_or_fails_while_partitions_come_and_go() {
 
 #[test]
 fn the_watcher_notices_a_detach_that_stalls() {
-    let database = log_with_months(Cluster::shared(), &[14]);
+    let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
     session
         .batch_execute("SELECT activity.register_action('user.created')")
