@@ -164,11 +164,22 @@ impl Event {
 struct Log {
     policies: Vec<Policy>,
     period: Period,
+    is_archived: bool,
     partitions: Vec<(Bounds, Vec<Event>)>,
     looked_at: HashMap<DateTime<Utc>, DateTime<Utc>>,
 }
 
 impl Log {
+    fn new(policies: Vec<Policy>, period: Period, is_archived: bool) -> Self {
+        Self {
+            policies,
+            period,
+            is_archived,
+            partitions: Vec::new(),
+            looked_at: HashMap::new(),
+        }
+    }
+
     fn bounds(&self) -> Vec<Bounds> {
         self.partitions.iter().map(|(bounds, _)| *bounds).collect()
     }
@@ -187,7 +198,9 @@ impl Log {
         let mut left = Vec::new();
         for (bounds, events) in std::mem::take(&mut self.partitions) {
             let last = self.looked_at.get(&bounds.lower).copied();
-            if !is_due(&self.policies, bounds, last, now) {
+            let (period, premake) = (self.period, 2);
+            let required = |at| required_range(at, period, premake).lower;
+            if !is_due(&self.policies, bounds, last, now, required) {
                 left.push((bounds, events));
                 continue;
             }
@@ -207,7 +220,7 @@ impl Log {
                 bounds,
                 required_from,
                 is_closed: bounds.upper <= now,
-                is_archived: false,
+                is_archived: self.is_archived,
                 has_policies: !self.policies.is_empty(),
             };
             match decide(&situation, share) {
@@ -266,9 +279,9 @@ fn visits() -> impl Strategy<Value = Vec<Visit>> {
 proptest! {
     #[test]
     fn nothing_goes_before_its_time_or_under_hold_and_no_gap_is_left(
-        policies in policies(), period in periods(), visits in visits()
+        policies in policies(), period in periods(), visits in visits(), is_archived in any::<bool>()
     ) {
-        let mut log = Log { policies, period, partitions: Vec::new(), looked_at: HashMap::new() };
+        let mut log = Log::new(policies, period, is_archived);
         let mut now = day(2020, 2, 11);
         for (pause, recorded) in visits {
             now = now.checked_add_days(Days::new(pause)).unwrap();
@@ -296,9 +309,9 @@ proptest! {
 
     #[test]
     fn what_nobody_keeps_is_gone_a_period_after_its_time(
-        policies in policies(), period in periods(), visits in visits()
+        policies in policies(), period in periods(), visits in visits(), is_archived in any::<bool>()
     ) {
-        let mut log = Log { policies, period, partitions: Vec::new(), looked_at: HashMap::new() };
+        let mut log = Log::new(policies, period, is_archived);
         let mut now = day(2020, 2, 11);
         for (pause, recorded) in visits {
             now = now.checked_add_days(Days::new(pause)).unwrap();

@@ -8,7 +8,7 @@ use crate::db::{self, Mode, Relation};
 use crate::error::Error;
 use crate::value::{JsonbOut, given};
 use crate::{access, archive, record};
-use activity_log_core::retention::{Change, Decision, Keep, Policy, Scope, change, is_due};
+use activity_log_core::retention::{Change, Decision, Keep, Policy, Scope, change};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -263,7 +263,7 @@ fn preview(rules: &Rules) -> Result<Vec<(String, Partition, Exam)>, Error> {
         let Some(bounds) = partition::bounds_of(&partition) else {
             continue;
         };
-        if is_due(&rules.policies, bounds, None, clock.now) {
+        if clock.is_due(rules, bounds, None) {
             let is_past = bounds.upper <= clock.now;
             let exam = expiry::examine(rules, &partition, clock.now, clock.required_from, is_past)?;
             exams.push((name, partition, exam));

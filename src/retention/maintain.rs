@@ -36,7 +36,7 @@ struct Step {
 /// Waiting for a lock on the parent that stops writers is bounded by this.
 pub const SHORT: &CStr = c"40ms";
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     step("incarnation", c"2s", stages::persist_incarnation),
     step("make_ahead", c"2s", stages::make_ahead),
     step("finalize", c"2s", detach::finalize),
@@ -45,6 +45,8 @@ const STEPS: [Step; 9] = [
     step("detach", SHORT, detach::detach),
     step("drop", c"2s", removal::remove),
     step("purge_keys", c"2s", purge::keys),
+    step("purge_archives", c"2s", purge::archives),
+    step("purge_consumers", c"2s", purge::consumers),
     step("purge_log", c"2s", purge::log),
 ];
 

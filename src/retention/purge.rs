@@ -1,10 +1,14 @@
-//! What goes after the events: their keys of idempotency, and old entries of the log of runs.
+//! What goes after the events: their keys of idempotency, archives whose time is over, consumers that
+//! nobody uses, and old entries of the log of runs.
 
 use super::maintain::Work;
-use super::{ledger, partition, run};
-use crate::db::{self, Relation};
+use super::{hold, ledger, partition, run};
+use crate::db::{self, Mode, Relation};
 use crate::error::Error;
+use crate::record;
 use serde_json::json;
+use std::fs;
+use std::io::ErrorKind;
 
 /// Rows that one transaction deletes.
 const BATCH: i32 = 10_000;
@@ -52,4 +56,62 @@ pub fn log() -> Result<Work, Error> {
         0 => Work::Finished,
         _ => Work::Did(json!({"deleted": deleted})),
     })
+}
+
+/// Archives that were what the events were kept in, and whose time is over. One that may hold
+/// something that is under a legal hold stays.
+const OLD_ARCHIVE: &str = "SELECT r.partition, r.archive_manifest, r.archive_file FROM activity.partition_ranges r \
+    WHERE r.state = 'dropped' AND r.archived_at IS NOT NULL AND r.archive_keep_until < clock_timestamp() \
+    AND NOT EXISTS (SELECT FROM activity.legal_holds h WHERE h.released_at IS NULL \
+        AND (h.tenant_id IS NULL OR r.archive_tenants IS NULL OR h.tenant_id = ANY (r.archive_tenants)))";
+
+/// Removes the next archive whose time is over.
+pub fn archives() -> Result<Work, Error> {
+    hold::lock()?;
+    let old = db::query(Mode::ReadLatest, OLD_ARCHIVE, &[], |row| {
+        let text = |at| row.must::<String>(at, "partition_ranges");
+        Ok((text(1)?, [text(2)?, text(3)?]))
+    })?;
+    for (name, files) in old {
+        if run::with(|run| run.skipped.contains(&name))? {
+            continue;
+        }
+        run::with(|run| run.partition = Some(name.clone()))?;
+        // The manifest first: without it there is no archive. A run that is interrupted here finds
+        // the rest the next time.
+        for file in &files {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        db::run(
+            "UPDATE activity.partition_ranges SET archived_at = NULL WHERE partition = $1",
+            &[db::text(Some(&name))],
+        )?;
+        let detail = json!({"partition": name, "archive": files[0]});
+        record::write_system_event("activity.archive.removed", &detail)?;
+        return Ok(Work::Did(detail));
+    }
+    Ok(Work::Finished)
+}
+
+/// Removes durable consumers of the stream that have acknowledged nothing for a year.
+pub fn consumers() -> Result<Work, Error> {
+    if !db::exists("consumer_cursors")? {
+        return Ok(Work::Finished);
+    }
+    let names = db::query(
+        Mode::Write,
+        "DELETE FROM activity.consumer_cursors \
+         WHERE coalesce(acked_at, created_at) < now() - interval '1 year' RETURNING name",
+        &[],
+        |row| row.must::<String>(1, "consumer_cursors"),
+    )?;
+    if names.is_empty() {
+        return Ok(Work::Finished);
+    }
+    let detail = json!({"consumers": names});
+    record::write_system_event("activity.consumers.removed", &detail)?;
+    Ok(Work::Did(detail))
 }

@@ -12,7 +12,7 @@ use crate::clock::now;
 use crate::db::{self, Relation, Scope};
 use crate::error::Error;
 use crate::{archive, home, setup};
-use activity_log_core::retention::{Decision, is_due, required_range};
+use activity_log_core::retention::{Bounds, Decision, Period, is_due, required_range};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::rc::Rc;
@@ -77,6 +77,8 @@ pub struct Clock {
     pub now: DateTime<Utc>,
     /// Where the range begins that has to be covered by partitions.
     pub required_from: DateTime<Utc>,
+    period: Period,
+    premake: u32,
 }
 
 impl Clock {
@@ -86,7 +88,15 @@ impl Clock {
         Ok(Self {
             now,
             required_from: required_range(now, period, premake).lower,
+            period,
+            premake,
         })
+    }
+
+    /// Whether something in a partition may have to go since it was looked at last.
+    pub fn is_due(&self, rules: &Rules, bounds: Bounds, last: Option<DateTime<Utc>>) -> bool {
+        let required_from = |at| required_range(at, self.period, self.premake).lower;
+        is_due(&rules.policies, bounds, last, self.now, required_from)
     }
 }
 
@@ -110,7 +120,7 @@ fn is_candidate(
         .and_then(|entry| entry.swept.as_ref())
         .filter(|(digest, _)| *digest == rules.digest)
         .map(|(_, at)| *at);
-    is_due(&rules.policies, bounds, last, clock.now)
+    clock.is_due(rules, bounds, last)
 }
 
 /// The oldest attached partition that is a candidate and was not left to the next run.

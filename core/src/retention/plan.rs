@@ -68,42 +68,49 @@ pub fn decide(situation: &Situation, share: Share) -> Decision {
 
 /// The time before which events of a kind leave the partition; `None` if none do.
 ///
-/// What only the default speaks of goes with the partition as a whole, so that nothing is deleted
-/// row by row that a little later would be dropped. Everything else goes at its own time.
+/// What only the default speaks of, or what is archived, goes with the partition as a whole, so that
+/// nothing is deleted row by row that a little later would be dropped. Everything else goes at its
+/// own time.
 #[must_use]
 pub fn leaves_before(verdict: &Verdict<'_>, bounds: Bounds) -> Option<DateTime<Utc>> {
     let cutoff = match (verdict.cutoff, verdict.online_cutoff) {
         (Some(keep), Some(online)) => Some(keep.max(online)),
         (keep, online) => keep.or(online),
     }?;
-    if cutoff <= bounds.lower || (verdict.is_default && cutoff < bounds.upper) {
+    let is_whole = verdict.is_default || verdict.archive_to.is_some();
+    if cutoff <= bounds.lower || (is_whole && cutoff < bounds.upper) {
         return None;
     }
     Some(cutoff.min(bounds.upper))
 }
 
 /// Whether a partition that was looked at under the same policies at `last` is to be looked at
-/// again: something in it may have become old enough since.
+/// again: something in it may have become old enough since, or it may now be taken away as a whole.
+/// `required_from` tells where the range that has to be covered begins at a time.
 #[must_use]
 pub fn is_due(
     policies: &[Policy],
     bounds: Bounds,
     last: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
+    required_from: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
 ) -> bool {
-    policies.iter().any(|policy| {
-        let keeps = [policy.keep, policy.online];
-        let is_default = policy.scope == Scope::DEFAULT;
-        keeps
-            .into_iter()
-            .flatten()
-            .any(|keep| is_due_for(keep, is_default, bounds, last, now))
-    })
+    let became_removable = last.is_some_and(|last| required_from(last) < bounds.upper)
+        && bounds.upper <= required_from(now);
+    became_removable && !policies.is_empty()
+        || policies.iter().any(|policy| {
+            let keeps = [policy.keep, policy.online];
+            let is_whole = policy.scope == Scope::DEFAULT || policy.archive_to.is_some();
+            keeps
+                .into_iter()
+                .flatten()
+                .any(|keep| is_due_for(keep, is_whole, bounds, last, now))
+        })
 }
 
 fn is_due_for(
     keep: Keep,
-    is_default: bool,
+    is_whole: bool,
     bounds: Bounds,
     last: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
@@ -111,7 +118,7 @@ fn is_due_for(
     let reached = |at| keep.cutoff(at).clamp(bounds.lower, bounds.upper);
     let since = last.map_or(bounds.lower, reached);
     let until = reached(now);
-    if is_default || until == bounds.upper {
+    if is_whole || until == bounds.upper {
         return until == bounds.upper && since < until;
     }
     until - since >= slack(keep, now) || (last.is_none() && until > bounds.lower)

@@ -243,12 +243,19 @@ fn removal_goes_past_the_guards_in_batches_and_leaves_them_in_place() {
         ))
         .unwrap();
     let other = count(&mut session, TENANT_B, 3);
+    // Fewer than those that stay: they are deleted where they are.
     keep_for(
         &mut session,
-        &format!("keep => '10 days', tenant_id => '{TENANT_A}'"),
+        &format!("keep => '10 days', tenant_id => '{TENANT_A}', action => 'doc.*'"),
     );
     assert_eq!(maintain(&mut session)["ok"], true);
-    assert_eq!(count(&mut session, TENANT_A, 3), 0);
+    let removed = session
+        .text("SELECT detail ->> 'removed' FROM activity.maintenance_log WHERE step = 'expire' AND outcome = 'done'");
+    assert!(removed.unwrap().parse::<i64>().unwrap() > 7_000);
+    let left = session.texts(&format!(
+        "SELECT DISTINCT action FROM activity.events WHERE tenant_id = '{TENANT_A}'"
+    ));
+    assert_eq!(left, ["auth.login"]);
     assert_eq!(count(&mut session, TENANT_B, 3), other);
     let delete = format!("DELETE FROM activity.events WHERE tenant_id = '{TENANT_B}'");
     expect_error(session.simple_query(&delete), "42501");
@@ -326,4 +333,21 @@ fn a_policy_can_be_taken_away_again() {
         session.number("SELECT count(*) FROM activity.retention_policies"),
         1
     );
+}
+
+#[test]
+fn a_policy_shorter_than_a_period_empties_the_last_one_and_drops_it_later() {
+    let database = quiet_cluster().database();
+    let mut session = database.superuser();
+    session.batch_execute(OLD_MONTH).unwrap();
+    session
+        .batch_execute(&format!(
+            "SELECT test.fill(test.month(1), test.month(0), '{{{TENANT_A}}}')"
+        ))
+        .unwrap();
+    keep_for(&mut session, "keep => '1 hour'");
+    maintain(&mut session);
+    // It has to be there for a clock that is set back, so it is emptied.
+    assert_eq!(count(&mut session, TENANT_A, 1), 0);
+    assert!(is_attached(&mut session, 1));
 }
