@@ -156,6 +156,21 @@ fn must_pass(code: PgSqlErrorCode) -> bool {
     matches!(&state[..2], "40" | "57" | "58") || matches!(&state[..], "XX001" | "XX002")
 }
 
+/// Refuses a transaction whose statements see what was there when it began: whoever locks something
+/// and then looks at it must see what the ones before have left.
+///
+/// # Errors
+/// [`Error::IsolationLevel`].
+pub fn require_read_committed() -> Result<(), Error> {
+    // SAFETY: reads a variable of the transaction.
+    let level = unsafe { pg_sys::XactIsoLevel };
+    if level <= pg_sys::XACT_READ_COMMITTED as i32 {
+        Ok(())
+    } else {
+        Err(Error::IsolationLevel)
+    }
+}
+
 /// Unpredictable bytes.
 pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0u8; N];
