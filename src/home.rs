@@ -38,14 +38,31 @@ pub fn incarnation() -> Result<i32, Error> {
     .ok_or(Error::Internal { place: "incarnations" })
 }
 
-/// Writes this life of the database down, if it is not yet; how many rows that took.
-pub fn persist_incarnation() -> Result<u64, Error> {
+pub fn persist_incarnation() -> Result<(), Error> {
     db::run(
         "INSERT INTO activity.incarnations (gen, system_identifier, timeline, database_oid) \
          SELECT coalesce(max(gen), 0) + 1, $1, $2, $3 FROM activity.incarnations \
          ON CONFLICT (system_identifier, timeline, database_oid) DO NOTHING",
         &incarnation_parameters(),
     )
+    .map(|_| ())
+}
+
+/// Writes the present incarnation down if that has not been done. Looking first spares every
+/// session the notice that the table has changed.
+pub fn ensure_incarnation() -> Result<(), Error> {
+    db::oid(Relation::Incarnations)?;
+    let is_known = db::value::<bool>(
+        Mode::ReadLatest,
+        "SELECT EXISTS (SELECT FROM activity.incarnations \
+         WHERE system_identifier = $1 AND timeline = $2 AND database_oid = $3)",
+        &incarnation_parameters(),
+    )?;
+    if is_known == Some(true) {
+        Ok(())
+    } else {
+        persist_incarnation()
+    }
 }
 
 fn incarnation_parameters() -> [db::Parameter; 3] {

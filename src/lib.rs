@@ -16,6 +16,8 @@ mod db;
 mod erasure;
 mod error;
 mod home;
+mod metrics;
+mod notify;
 mod privacy;
 mod read;
 mod record;
@@ -24,7 +26,9 @@ mod retention;
 mod schema;
 mod settings;
 mod setup;
+mod shared;
 mod value;
+mod worker;
 
 pgrx::pg_module_magic!();
 
@@ -39,6 +43,8 @@ pub extern "C-unwind" fn _PG_init() {
     db::watch_relations();
     context::watch_transactions();
     retention::watch_transactions();
+    shared::watch_transactions();
+    worker::register();
 }
 
 #[cfg(any(test, feature = "pg_test"))]

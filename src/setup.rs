@@ -4,6 +4,7 @@ use crate::db::{self, Mode, Relation, Scope};
 use crate::error::Error;
 use crate::home;
 use crate::record;
+use crate::shared;
 use crate::{clock, privacy, retention};
 use activity_log_core::retention::Period;
 use pgrx::datum::Interval;
@@ -262,6 +263,11 @@ fn key_state() -> Result<String, ErrorReport> {
 /// Whether this database is the one that `setup()` or `migrate()` ran in; for `status()`.
 #[pg_extern(name = "_is_home", stable, parallel_unsafe)]
 fn is_at_home() -> Result<Option<bool>, ErrorReport> {
+    Ok(at_home()?)
+}
+
+/// Whether this database is the one that `setup()` or `migrate()` ran in; `None` before that.
+pub fn at_home() -> Result<Option<bool>, Error> {
     Ok(read_log()?.map(|log| is_home(&log)))
 }
 
@@ -293,8 +299,10 @@ fn interval_parameter(interval: Option<Interval>) -> db::Parameter {
     )
 }
 
-/// A second session waits here and then finds the work done.
+/// A second session waits here and then finds the work done. What follows may be a reason for the
+/// worker to start.
 fn lock() -> Result<(), Error> {
+    shared::announce_at_commit();
     db::run(
         "SELECT pg_advisory_xact_lock($1)",
         &[db::bigint(SETUP_LOCK)],
@@ -385,11 +393,6 @@ fn read_log() -> Result<Option<Log>, Error> {
 pub fn plan() -> Result<(Period, u32), Error> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     Ok((log.period, log.premake.unsigned_abs()))
-}
-
-/// Whether this database is the one that `setup()` or `migrate()` ran in.
-pub fn is_home_here() -> Result<bool, Error> {
-    Ok(read_log()?.is_some_and(|log| is_home(&log)))
 }
 
 fn is_home(log: &Log) -> bool {

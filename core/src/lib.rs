@@ -5,8 +5,11 @@
 
 pub mod archive;
 pub mod context;
+pub mod durable;
 pub mod erasure;
 pub mod jsonb;
+pub mod metrics;
+pub mod notify;
 pub mod privacy;
 pub mod read;
 pub mod record;

@@ -149,9 +149,6 @@ fn swap(partition: &Partition, old: &str, name: &str) -> Result<(), Error> {
     let table = table(name);
     db::as_owner(|| {
         db::set_option(c"lock_timeout", LOCK_TIMEOUT, db::Scope::Block);
-        // Writers wait until this is committed, so it does not wait for the disk. A crash that
-        // loses it leaves the old partition in its place.
-        db::set_option(c"synchronous_commit", c"off", db::Scope::Transaction);
         if is_attached(partition)? {
             db::run(&format!("ALTER TABLE activity.events DETACH PARTITION {old}"), &[])?;
         }

@@ -49,8 +49,13 @@ pub fn entries() -> Result<HashMap<String, Entry>, Error> {
     Ok(rows.into_iter().collect())
 }
 
-/// Makes sure that a partition has a row.
+/// Makes sure that a partition has a row. That of an earlier one of the same name, which was dropped,
+/// makes room for it.
 pub fn enter(name: &str, lower: i64, upper: i64) -> Result<(), Error> {
+    db::run(
+        "DELETE FROM activity.partition_ranges WHERE partition = $1 AND state = 'dropped'",
+        &[db::text(Some(name))],
+    )?;
     db::run(
         "INSERT INTO activity.partition_ranges (partition, lower_bound, upper_bound, state) \
          VALUES ($1, $2, $3, 'open') ON CONFLICT (partition) DO NOTHING",

@@ -84,7 +84,7 @@ pub fn obstacle() -> Result<Option<&'static str>, Error> {
             "older tables: SELECT activity.migrate() brings them up to date",
         ));
     }
-    Ok((!setup::is_home_here()?)
+    Ok((setup::at_home()? != Some(true))
         .then_some("restored copy: SELECT activity.migrate() takes it over"))
 }
 

@@ -45,6 +45,11 @@ fn remove_table(name: &str, entry: &Entry, partition: &Partition) -> Result<Valu
         attach(name, partition)?;
         return Ok(json!({"attached_again": true}));
     }
+    drop_table(name)
+}
+
+/// Drops a table that is no longer attached, and tells what it was.
+pub fn drop_table(name: &str) -> Result<Value, Error> {
     db::run(
         &format!("DROP TABLE activity.{}", quote_identifier(name)),
         &[],

@@ -1,15 +1,15 @@
 //! What happens to a partition up to its end: made, closed, swept, archived, marked for removal.
 
-use super::close;
-use super::expiry::{self, Exam};
+use super::expiry::{self, Exam, Leaving};
 use super::ledger::{self, Entry};
 use super::maintain::Work;
 use super::partition::{self, Partition, bounds_of, to_utc};
 use super::policy::Rules;
 use super::run;
 use super::sweep::Sweep;
+use super::{carry, close, removal};
 use crate::clock::now;
-use crate::db::{self, Relation};
+use crate::db::{self, Relation, Scope};
 use crate::error::Error;
 use crate::{archive, home, setup};
 use activity_log_core::retention::{Decision, is_due, required_range};
@@ -19,10 +19,8 @@ use std::rc::Rc;
 
 /// Writes down the number of this life of the database.
 pub fn persist_incarnation() -> Result<Work, Error> {
-    Ok(match home::persist_incarnation()? {
-        0 => Work::Finished,
-        _ => Work::Did(json!({})),
-    })
+    home::ensure_incarnation()?;
+    Ok(Work::Finished)
 }
 
 /// Makes the partitions that are missing ahead.
@@ -156,8 +154,9 @@ fn act(
         Decision::Drop | Decision::CarryOver if !is_archived && exam.archive_to.is_some() => {
             archive(name, partition, &exam)
         }
-        Decision::Sweep | Decision::CarryOver => {
-            let sweep = Sweep::new(&rules.digest, name, partition.relation, exam.leaving)?;
+        Decision::CarryOver => carry_over(rules, name, partition, &exam),
+        Decision::Sweep => {
+            let sweep = Sweep::new(&rules.digest, name, partition.relation, exam)?;
             run::with(|run| run.sweep = Some(sweep))?;
             Ok(Work::Passed)
         }
@@ -179,8 +178,32 @@ fn archive(name: &str, partition: &Partition, exam: &Exam) -> Result<Work, Error
     })))
 }
 
+/// Puts a partition with the rows that stay in the place of one, and drops that: in one transaction,
+/// throughout which holds stay as they are.
+fn carry_over(
+    rules: &Rules,
+    name: &str,
+    partition: &Partition,
+    exam: &Exam,
+) -> Result<Work, Error> {
+    // Once the two are exchanged writers wait for the commit, so it does not wait for the disk.
+    db::set_option(c"synchronous_commit", c"off", Scope::Transaction);
+    let stays = format!("NOT {}", Leaving::goes());
+    let Some(carried) = carry::carry_over(partition, &stays, &exam.leaving.parameters()?)? else {
+        // What stayed was released in the meantime; the next look finds that all of it goes.
+        return Ok(Work::Passed);
+    };
+    let mut detail = removal::drop_table(name)?;
+    ledger::enter(&carried.name, partition.lower, partition.upper)?;
+    ledger::set_swept(&carried.name, &rules.digest, exam.share.held > 0)?;
+    detail["carried_over"] = json!(carried.rows);
+    detail["into"] = json!(carried.name);
+    Ok(Work::Did(detail))
+}
+
 fn go_on(mut sweep: Sweep) -> Result<Work, Error> {
-    let (partition, digest) = (sweep.partition.clone(), sweep.digest.clone());
+    let (partition, digest, is_held) =
+        (sweep.partition.clone(), sweep.digest.clone(), sweep.is_held);
     run::with(|run| run.partition = Some(partition.clone()))?;
     match sweep.step()? {
         None => {
@@ -188,7 +211,7 @@ fn go_on(mut sweep: Sweep) -> Result<Work, Error> {
             Ok(Work::Passed)
         }
         Some(removed) => {
-            ledger::set_swept(&partition, &digest, false)?;
+            ledger::set_swept(&partition, &digest, is_held)?;
             Ok(Work::Did(json!({"removed": removed})))
         }
     }

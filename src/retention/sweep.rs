@@ -1,6 +1,6 @@
 //! Removing single rows from a partition, in bounded batches.
 
-use super::expiry::Leaving;
+use super::expiry::{Exam, Leaving};
 use super::hold;
 use crate::db::{self, Mode};
 use crate::error::Error;
@@ -20,6 +20,8 @@ pub struct Sweep {
     leaving: Leaving,
     next_page: i64,
     removed: u64,
+    /// Whether something would go but for a hold.
+    pub is_held: bool,
 }
 
 impl Sweep {
@@ -27,14 +29,15 @@ impl Sweep {
         digest: &str,
         partition: &str,
         relation: pg_sys::Oid,
-        leaving: Leaving,
+        exam: Exam,
     ) -> Result<Self, Error> {
         Ok(Self {
             digest: digest.to_owned(),
             partition: partition.to_owned(),
             relation,
             table: db::qualified_name(relation).ok_or(Error::Internal { place: "partition" })?,
-            leaving,
+            is_held: exam.share.held > 0,
+            leaving: exam.leaving,
             next_page: 0,
             removed: 0,
         })

@@ -4,12 +4,14 @@ use super::*;
 
 /// Every function with the letters of the roles that may execute it: writer, reader, auditor,
 /// admin (m).
-const FUNCTIONS: [(&str, &str); 27] = [
+const FUNCTIONS: [(&str, &str); 33] = [
     ("_append_only", ""),
     ("_changed", ""),
     ("_has_reader_policy", ""),
     ("_is_home", ""),
     ("_key_state", ""),
+    ("_worker_status", ""),
+    ("channel", "ram"),
     ("check_event", "wm"),
     ("clear_context", "wram"),
     ("client_ip", "wram"),
@@ -18,8 +20,12 @@ const FUNCTIONS: [(&str, &str); 27] = [
     ("helper_sql", "wm"),
     ("install_taxonomy", "m"),
     ("list", "ram"),
+    ("listen", "ram"),
+    ("metrics", "am"),
     ("migrate", "m"),
+    ("prometheus", "am"),
     ("record", "wm"),
+    ("record_durable", "wm"),
     ("record_login", "wm"),
     ("record_logout", "wm"),
     ("record_many", "wm"),

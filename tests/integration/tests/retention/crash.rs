@@ -36,7 +36,9 @@ fn prepared(cluster: &Cluster) -> Database<'_> {
     );
     session
         .batch_execute(&format!(
-            "SELECT activity.hold('{TENANT_B}', 'a case', actor_id => 'u1');
+            "SELECT test.old_month(back, '{{{SYSTEM}}}') FROM generate_series(17, 19) back;
+             SELECT activity.setup();
+             SELECT activity.hold('{TENANT_B}', 'a case', actor_id => 'u1');
              UPDATE activity.legal_holds SET object_id = 'd1';
              INSERT INTO activity.idempotency_keys SELECT '{TENANT_A}', 'k' || i, gen_random_uuid(), test.month(15) + i * interval '1 hour'
              FROM generate_series(1, 100) i"

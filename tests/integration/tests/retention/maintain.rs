@@ -58,7 +58,7 @@ fn inside_a_transaction_block_it_refuses_with_advice() {
     // A function is no place for it either, and leaves no lock behind.
     session
         .batch_execute(
-            "CREATE FUNCTION upkeep() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL activity.maintain(); END $$",
+            "CREATE FUNCTION upkeep() RETURNS void LANGUAGE plpgsql AS $$ DECLARE summary jsonb; BEGIN CALL activity.maintain(summary); END $$",
         )
         .unwrap();
     expect_error(session.simple_query("SELECT upkeep()"), "2D000");
