@@ -5,6 +5,7 @@ mod cursor;
 mod relations;
 mod session;
 mod statement;
+mod toplevel;
 mod trigger;
 
 pub use cursor::{in_passing_memory, stream};
@@ -20,5 +21,6 @@ pub use session::{
 pub use statement::{
     Mode, Parameter, Row, bigint, bytes, int, jsonb, query, run, text, time, uuid, value,
 };
+pub use toplevel::execute_alone;
 pub(crate) use trigger::c_function;
 pub use trigger::trigger_relation;

@@ -8,7 +8,7 @@
 use super::maintain::Work;
 use super::policy::Rules;
 use super::stages::{Clock, find};
-use super::{expiry, hold, ledger, partition, schedule};
+use super::{driver, expiry, hold, ledger, partition, schedule};
 use crate::db::{self, Mode, Scope};
 use crate::error::Error;
 use activity_log_core::retention::Decision;
@@ -50,7 +50,13 @@ pub fn detach() -> Result<Work, Error> {
     let Some((name, partition)) = next()? else {
         return Ok(Work::Finished);
     };
-    if schedule::detaches()? {
+    // Nobody may have been in the way; otherwise whoever can wait without a stall takes it over.
+    let was_in_vain = super::run::with(|run| run.attempts > 0)?;
+    if was_in_vain && driver::is_running() {
+        super::run::with(|run| run.skipped.insert(name))?;
+        return Ok(Work::Passed);
+    }
+    if was_in_vain && schedule::detaches()? {
         let job = schedule::detach(&name)?;
         super::run::with(|run| run.skipped.insert(name.clone()))?;
         return Ok(job.map_or(Work::Passed, |job| Work::Did(json!({"scheduled": job}))));

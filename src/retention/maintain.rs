@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use super::run::{self, Outcome};
+use super::run::{self, Outcome, Owner};
 use super::{detach, purge, removal, stages};
 use crate::clock::now;
 use crate::db::{self, Failure, Relation, Scope};
@@ -95,15 +95,15 @@ fn begin_maintenance() -> Result<Option<String>, ErrorReport> {
     if unsafe { pg_sys::IsTransactionBlock() } {
         return Err(Error::InTransactionBlock.into());
     }
-    Ok(begin()?.map(str::to_owned))
+    Ok(begin(Owner::Procedure)?.map(str::to_owned))
 }
 
 /// Begins a run, or says why not.
-pub fn begin() -> Result<Option<&'static str>, Error> {
+pub fn begin(owner: Owner) -> Result<Option<&'static str>, Error> {
     if let Some(obstacle) = obstacle()? {
         return Ok(Some(obstacle));
     }
-    Ok((!run::begin()?).then_some("another session is at it"))
+    Ok((!run::begin(owner)?).then_some("another session is at it"))
 }
 
 /// The steps of a run in their order.

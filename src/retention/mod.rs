@@ -13,7 +13,7 @@
 //! | `detach`, `removal` | taking a partition out without a stall, and dropping it |
 //! | `purge` | what goes after the events: keys of idempotency, old entries, old archives |
 //! | `run`, `maintain` | a run of `maintain()` and its steps |
-//! | `schedule` | pg_cron |
+//! | `schedule`, `driver` | pg_cron; the worker |
 //!
 //! A partition that has to go is archived while it is attached (`archive::write`), then detached,
 //! then dropped. Where some of its rows stay, `carry_over` puts a partition with these in its
@@ -24,6 +24,7 @@ pub mod carry;
 mod change;
 mod close;
 mod detach;
+mod driver;
 pub mod expiry;
 pub mod hold;
 mod ledger;
@@ -38,5 +39,6 @@ mod schedule;
 mod stages;
 mod sweep;
 
+pub use driver::drive;
 pub use partition::{Partition, make_ahead, name, partition_at, partitions};
 pub use run::watch_transactions;

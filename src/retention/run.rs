@@ -51,11 +51,21 @@ pub struct Run {
     /// The removal of rows that is under way.
     pub sweep: Option<Sweep>,
     has_logged: bool,
+    owner: Owner,
     summary: Map<String, Value>,
 }
 
+/// Who sees to it that a run ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The procedure: a transaction that fails ends the run.
+    Procedure,
+    /// The worker, of whose transactions others may fail in between.
+    Worker,
+}
+
 /// Begins a run; `false` if another session is at it.
-pub fn begin() -> Result<bool, Error> {
+pub fn begin(owner: Owner) -> Result<bool, Error> {
     if !try_lock() {
         return Ok(false);
     }
@@ -67,6 +77,7 @@ pub fn begin() -> Result<bool, Error> {
         skipped: HashSet::new(),
         sweep: None,
         has_logged: false,
+        owner,
         summary: Map::new(),
     }));
     Ok(true)
@@ -202,9 +213,18 @@ unsafe extern "C-unwind" fn at_transaction_end(
     event: pg_sys::XactEvent::Type,
     _argument: *mut std::ffi::c_void,
 ) {
-    let is_running = RUN.with_borrow(Option::is_some);
-    if is_running && event == pg_sys::XactEvent::XACT_EVENT_ABORT {
-        RUN.set(None);
+    let ends = RUN.with_borrow(|run| {
+        run.as_ref()
+            .is_some_and(|run| run.owner == Owner::Procedure)
+    });
+    if ends && event == pg_sys::XactEvent::XACT_EVENT_ABORT {
+        abandon();
+    }
+}
+
+/// Ends a run that failed.
+pub fn abandon() {
+    if RUN.take().is_some() {
         unlock();
     }
 }

@@ -4,6 +4,7 @@
 use super::process::{guarded, transaction};
 use crate::error::Error;
 use crate::home;
+use crate::retention;
 use std::time::{Duration, Instant};
 
 /// How a chore is called.
@@ -13,7 +14,6 @@ pub enum Run {
     InTransaction(fn() -> Result<(), Error>),
     /// Outside any transaction: it begins its own, with `worker::transaction`, and may run
     /// commands that refuse to be part of one.
-    #[allow(dead_code, reason = "upkeep of partitions will be the first")]
     Outside(fn() -> Result<(), Error>),
 }
 
@@ -27,11 +27,19 @@ pub struct Chore {
 }
 
 /// All chores, in the order in which they are done when several are due.
-const CHORES: [Chore; 1] = [Chore {
-    name: "incarnation",
-    interval: Duration::from_secs(600),
-    run: Run::InTransaction(home::ensure_incarnation),
-}];
+const CHORES: [Chore; 2] = [
+    Chore {
+        name: "incarnation",
+        interval: Duration::from_secs(600),
+        run: Run::InTransaction(home::ensure_incarnation),
+    },
+    Chore {
+        name: "maintenance",
+        // It does a slice of its work each time, and decides by itself when a run is due.
+        interval: Duration::from_secs(1),
+        run: Run::Outside(retention::drive),
+    },
+];
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 

@@ -4,10 +4,12 @@ use super::maintain::until;
 use super::*;
 use std::time::Duration;
 
-const WITH_CRON: [(&str, &str); 3] = [
+const WITH_CRON: [(&str, &str); 4] = [
     ("shared_preload_libraries", "activity_log,pg_cron"),
     ("cron.database_name", "app"),
     ("cron.use_background_workers", "on"),
+    // The worker would be faster.
+    ("activity.maintenance_interval", "0"),
 ];
 
 /// A cluster in which pg_cron lives in the database `app`, or `None` where it is not installed.
@@ -75,6 +77,16 @@ fn pg_cron_really_runs_it_and_detaches_concurrently() {
     let jobs = "SELECT count(*) FROM cron.job WHERE jobname LIKE 'activity_log:%'";
     assert_eq!(session.number(jobs), 2);
 
+    // A long reader: the procedure can't detach without a stall, so a job of one statement does.
+    let mut reader = database.superuser();
+    let mut transaction = reader.transaction().unwrap();
+    transaction
+        .simple_query("SELECT count(*) FROM activity.events")
+        .unwrap();
+    within(Duration::from_secs(130), "the job that detaches has begun", || {
+        session.number("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == 1
+    });
+    drop(transaction);
     // The minute of pg_cron, then that of the job that detaches, then the one that drops.
     let minutes = Duration::from_secs(4 * 60 + 20);
     within(minutes, "the partition is dropped", || {
@@ -161,4 +173,82 @@ fn any_cron_can_call_it_with_psql() {
     until("the run is written down", || {
         advice(&mut session, "maintain() ran last").is_none()
     });
+}
+
+/// A preloaded cluster whose worker runs the maintenance every second.
+fn busy_cluster() -> Cluster {
+    Cluster::start(&Options {
+        preload: true,
+        settings: &[("activity.maintenance_interval", "1s")],
+    })
+}
+
+#[test]
+fn the_worker_runs_it_by_itself_and_detaches_concurrently() {
+    let cluster = busy_cluster();
+    let database = log_with_months(&cluster, &[3, 14, 15]);
+    let mut session = database.superuser();
+    keep_for(&mut session, "keep => '1 year'");
+    until("the worker has dropped what is old", || {
+        session.number("SELECT count(*) FROM activity.partition_ranges WHERE state = 'dropped'") == 2
+    });
+    assert!(is_attached(&mut session, 3));
+    let how = session.texts("SELECT detail ->> 'how' FROM activity.maintenance_log WHERE step = 'detach' AND outcome = 'done'");
+    assert_eq!(how, ["concurrently", "concurrently"]);
+    assert_eq!(advice(&mut session, "maintain() ran last"), None);
+}
+
+#[test]
+fn a_long_reader_lets_the_worker_wait_while_writers_go_on() {
+    let cluster = busy_cluster();
+    let database = log_with_months(&cluster, &[14]);
+    let mut session = database.superuser();
+    session
+        .batch_execute("SELECT activity.register_action('user.created')")
+        .unwrap();
+    let mut reader = database.superuser();
+    let mut transaction = reader.transaction().unwrap();
+    transaction
+        .simple_query("SELECT count(*) FROM activity.events")
+        .unwrap();
+    keep_for(&mut session, "keep => '1 year'");
+    let pending = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending";
+    let record = format!("SELECT activity.record('user.created', tenant_id => '{TENANT_A}')");
+    let mut slowest = Duration::ZERO;
+    until("the detach is pending", || {
+        let begin = std::time::Instant::now();
+        session.batch_execute(&record).unwrap();
+        slowest = slowest.max(begin.elapsed());
+        session.number(pending) == 1
+    });
+    assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+    // The worker rings, and does what else it has to do.
+    until("it gave up for now", || {
+        session.number("SELECT count(*) FROM activity.maintenance_log WHERE step = 'detach' AND outcome = 'gave_up'") > 0
+    });
+    drop(transaction);
+    until("a later run has brought it to its end", || {
+        session.number("SELECT count(*) FROM activity.partition_ranges WHERE state = 'dropped'") == 1
+    });
+}
+
+#[test]
+fn a_new_log_is_left_alone_for_an_interval_and_a_restart_does_not_begin_it_anew() {
+    let cluster = Cluster::start(&Options {
+        preload: true,
+        settings: &[("activity.maintenance_interval", "1h")],
+    });
+    let database = log_with_months(&cluster, &[3]);
+    let mut session = database.superuser();
+    std::thread::sleep(Duration::from_secs(3));
+    let runs = "SELECT count(*) FROM activity.maintenance_log WHERE step = 'run'";
+    assert_eq!(session.number(runs), 0);
+    maintain(&mut session);
+    session
+        .batch_execute("UPDATE activity.maintenance_log SET finished_at = finished_at - interval '2 hours'")
+        .unwrap();
+    drop(session);
+    cluster.restart(Stop::Fast);
+    let mut session = database.superuser();
+    until("the run that is overdue", || session.number(runs) == 2);
 }
