@@ -84,6 +84,8 @@ pub enum Error {
     ArchiveOfAnotherLog,
     /// A legal hold covers what was to be erased (55000).
     Held { hold_id: String },
+    /// The transaction does not see what others have committed since it began (25000).
+    IsolationLevel,
     /// A table of this name is there already (42P07).
     TableExists { name: String },
     /// There is no worker that could do it (0A000).
@@ -242,6 +244,10 @@ impl Error {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("legal hold {hold_id} covers events of this actor"),
             ),
+            Self::IsolationLevel => (
+                Code::ERRCODE_INVALID_TRANSACTION_STATE,
+                "this needs a transaction of isolation level read committed".into(),
+            ),
             Self::TableExists { name } => (
                 Code::ERRCODE_DUPLICATE_TABLE,
                 format!("table \"{name}\" exists"),
@@ -343,6 +349,7 @@ impl Error {
             Self::Held { .. } => {
                 "Nothing was erased. activity.release_hold(id, reason) ends a hold."
             }
+            Self::IsolationLevel => "BEGIN ISOLATION LEVEL READ COMMITTED;",
             Self::TableExists { .. } => "Give another table_name.",
             Self::Missing { .. } | Self::ArchiveFile { .. } | Self::Internal { .. } => {
                 return None;

@@ -9,7 +9,6 @@ mod restore;
 mod source;
 mod write;
 
-pub use file::verify;
 pub use folder::check_folder;
 pub use source::columns;
 pub use write::{Archived, write};

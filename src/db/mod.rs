@@ -16,7 +16,7 @@ pub use relations::{
 };
 pub use session::{
     Failure, Scope, as_owner, attempt, data_directory, in_subtransaction, observed, random,
-    refuse_in_recovery, set_option, wait_latch,
+    refuse_in_recovery, require_read_committed, set_option, wait_latch,
 };
 pub use statement::{
     Mode, Parameter, Row, bigint, bytes, int, jsonb, query, run, text, time, uuid, value,

@@ -157,6 +157,21 @@ fn must_pass(code: PgSqlErrorCode) -> bool {
     matches!(&state[..2], "40" | "57" | "58") || matches!(&state[..], "XX001" | "XX002")
 }
 
+/// Refuses a transaction whose statements see what was there when it began: whoever locks something
+/// and then looks at it must see what the ones before have left.
+///
+/// # Errors
+/// [`Error::IsolationLevel`].
+pub fn require_read_committed() -> Result<(), Error> {
+    // SAFETY: reads a variable of the transaction.
+    let level = unsafe { pg_sys::XactIsoLevel };
+    if level <= pg_sys::XACT_READ_COMMITTED as i32 {
+        Ok(())
+    } else {
+        Err(Error::IsolationLevel)
+    }
+}
+
 /// Runs `work`; where the server raises an error that concerns it, `observe` is told of its code
 /// on the way. By then the transaction has failed, and nothing may be looked up.
 pub fn observed<R>(work: impl FnOnce() -> R, observe: impl FnOnce(PgSqlErrorCode)) -> R {

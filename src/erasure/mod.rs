@@ -91,6 +91,7 @@ struct Erased {
 }
 
 fn erase(subject: &Subject<'_>) -> Result<Erased, Error> {
+    db::require_read_committed()?;
     hold::lock()?;
     let mut erased = Erased {
         events: 0,

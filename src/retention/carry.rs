@@ -10,7 +10,7 @@ use super::partition::{self, Partition};
 use crate::archive;
 use crate::db::{self, Failure, Mode, Parameter, Relation};
 use crate::error::Error;
-use activity_log_core::retention::held_name;
+use activity_log_core::retention::kept_name;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The partition that holds what was carried over.
 #[derive(Clone, Debug)]
 pub struct Carried {
-    pub relation: pg_sys::Oid,
     /// Its name, without schema.
     pub name: String,
     pub rows: u64,
@@ -38,12 +37,14 @@ pub struct Carried {
 /// as they are until its end.
 ///
 /// # Errors
-/// The server raises 55P03 where somebody else's lock on the log did not go away in time.
+/// [`Error::IsolationLevel`] where the transaction would copy what it saw at its beginning. The
+/// server raises 55P03 where somebody else's lock on the log did not go away in time.
 pub fn carry_over(
     partition: &Partition,
     condition: &str,
     parameters: &[Parameter],
 ) -> Result<Option<Carried>, Error> {
+    db::require_read_committed()?;
     hold::lock()?;
     // SAFETY: any relation may be locked; the server releases the lock. It holds off whoever would
     // change a row while it is copied.
@@ -61,17 +62,7 @@ pub fn carry_over(
     make(&name, partition)?;
     let rows = copy(partition.relation, &old, &name, condition, parameters)?;
     exchange(partition, &old, &name)?;
-    let relation = db::value(
-        Mode::Write,
-        "SELECT c.oid FROM pg_catalog.pg_class c \
-         WHERE c.relnamespace = 'activity'::regnamespace AND c.relname = $1",
-        &[db::text(Some(&name))],
-    )?;
-    Ok(Some(Carried {
-        relation: relation.ok_or(Error::Internal { place: "pg_class" })?,
-        name,
-        rows,
-    }))
+    Ok(Some(Carried { name, rows }))
 }
 
 fn free_name(partition: &Partition) -> Result<String, Error> {
@@ -79,12 +70,13 @@ fn free_name(partition: &Partition) -> Result<String, Error> {
         db::relation_name(partition.relation).ok_or(Error::Internal { place: "partition" })?;
     let taken = db::query(
         Mode::Write,
+        // A name that was in use before still stands in the ledger.
         "SELECT relname::text FROM pg_catalog.pg_class WHERE relnamespace = 'activity'::regnamespace \
          UNION SELECT partition FROM activity.partition_ranges",
         &[],
         |row| row.must::<String>(1, "pg_class"),
     )?;
-    Ok(held_name(&old, |name| {
+    Ok(kept_name(&old, |name| {
         taken.iter().any(|known| known == name)
     }))
 }

@@ -1,12 +1,12 @@
 //! How long events are kept and in which partitions. The time is always an argument; nothing here
 //! reads a clock.
 
-mod held;
+mod kept;
 mod period;
 mod plan;
 mod policy;
 
-pub use held::held_name;
+pub use kept::kept_name;
 pub use period::{
     Ahead, Bounds, MAX_PREMAKE, MIN_DAYS_AHEAD, Period, PeriodProblem, partition_name,
     periods_ahead, plan_ahead, required_range,

@@ -122,6 +122,7 @@ pub fn sqlstate(code: &str) -> &'static str {
         "INSUFFICIENT_PRIVILEGE" => "42501",
         "CONFIG_FILE_ERROR" => "F0000",
         "FEATURE_NOT_SUPPORTED" => "0A000",
+        "INVALID_TRANSACTION_STATE" => "25000",
         "DATA_CORRUPTED" => "XX001",
         "UNDEFINED_FILE" => "58P01",
         "DISK_FULL" => "53100",

@@ -7,6 +7,7 @@ mod rights;
 use activity_log_integration::{Cluster, Database, Session, expect_error};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const TENANT: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
 const OTHER_TENANT: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
@@ -166,10 +167,21 @@ fn no_byte_of_it_is_left_in_the_files_of_the_database() {
     assert_eq!(erase(&mut owner), 3);
     let hint = owner.take_notices().remove(0).hint;
     let vacuum = hint.strip_prefix("After the commit: ").unwrap();
-    owner.batch_execute(vacuum).unwrap();
-    owner.batch_execute("CHECKPOINT").unwrap();
-    for text in [ACTOR, FREE_TEXT, "Zoes-Browser", "request-of-zoe"] {
-        assert_eq!(found(&database, text), [""; 0], "{text}");
+    // A transaction of the server's own that began earlier keeps the old rows for a moment.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        owner.batch_execute(vacuum).unwrap();
+        owner.batch_execute("CHECKPOINT").unwrap();
+        let texts = [ACTOR, FREE_TEXT, "Zoes-Browser", "request-of-zoe"];
+        let left: Vec<String> = texts
+            .iter()
+            .flat_map(|text| found(&database, text))
+            .collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{left:?}");
+        std::thread::sleep(Duration::from_millis(300));
     }
 }
 

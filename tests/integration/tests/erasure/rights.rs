@@ -96,4 +96,9 @@ fn it_needs_a_log_and_a_server_that_writes() {
     let mut owner = database.superuser();
     owner.batch_execute("BEGIN READ ONLY").unwrap();
     expect_error(owner.query(&erase_statement(ACTOR, TENANT), &[]), "25006");
+    // It would not see a hold that came after its transaction had begun.
+    owner
+        .batch_execute("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ")
+        .unwrap();
+    expect_error(owner.query(&erase_statement(ACTOR, TENANT), &[]), "25000");
 }

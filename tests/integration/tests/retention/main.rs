@@ -1,6 +1,7 @@
 //! Retention: partitions made, closed, kept, held, detached and dropped while others work. Old
 //! partitions are made by hand here, as years of service would have left them.
 
+mod carried;
 mod clock;
 mod crash;
 mod detach;

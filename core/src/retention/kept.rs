@@ -1,19 +1,19 @@
 //! The name of the partition that takes the rows which stay when another one goes.
 
-const HELD: &str = "_held";
+const KEPT: &str = "_kept";
 
-/// `<partition>_held`, or with a number behind it where that is taken: also for the rows that stay
+/// `<partition>_kept`, or with a number behind it where that is taken: also for the rows that stay
 /// of a partition that is such a one itself.
 #[must_use]
-pub fn held_name(partition: &str, mut is_taken: impl FnMut(&str) -> bool) -> String {
+pub fn kept_name(partition: &str, mut is_taken: impl FnMut(&str) -> bool) -> String {
     let base = base_of(partition);
-    let first = format!("{base}{HELD}");
+    let first = format!("{base}{KEPT}");
     if !is_taken(&first) {
         return first;
     }
     let mut number = 2u64;
     loop {
-        let name = format!("{base}{HELD}_{number}");
+        let name = format!("{base}{KEPT}_{number}");
         if !is_taken(&name) {
             return name;
         }
@@ -24,7 +24,7 @@ pub fn held_name(partition: &str, mut is_taken: impl FnMut(&str) -> bool) -> Str
 fn base_of(partition: &str) -> &str {
     let without_number = partition
         .rsplit_once('_')
-        .filter(|(before, number)| before.ends_with(HELD) && number.parse::<u64>().is_ok())
+        .filter(|(before, number)| before.ends_with(KEPT) && number.parse::<u64>().is_ok())
         .map_or(partition, |(before, _)| before);
-    without_number.strip_suffix(HELD).unwrap_or(partition)
+    without_number.strip_suffix(KEPT).unwrap_or(partition)
 }
