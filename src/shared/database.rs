@@ -52,6 +52,8 @@ pub struct Database {
     worker: AtomicI32,
     latch: AtomicPtr<pg_sys::Latch>,
     outcome: AtomicU32,
+    /// How often in a row the worker ended by an error.
+    failures: AtomicU32,
     announced: AtomicBool,
     /// The worker has been woken and has not begun its round yet.
     woken: AtomicBool,
@@ -62,6 +64,8 @@ pub struct Database {
     in_second: AtomicU32,
     /// Prepared transactions that have recorded something.
     pub prepared: AtomicU32,
+    /// There was no place to note one of them.
+    pub unnoted: AtomicBool,
     pub bells: Bells,
     pub counters: Counters,
 }
@@ -87,6 +91,8 @@ impl Database {
         self.news_since.store(0, Ordering::Relaxed);
         self.last_tick.store(0, Ordering::Relaxed);
         self.prepared.store(0, Ordering::Relaxed);
+        self.unnoted.store(false, Ordering::Relaxed);
+        self.set_failures(0);
         self.set_outcome(Outcome::Unknown);
         self.oid.store(0, Ordering::Release);
     }
@@ -123,6 +129,15 @@ impl Database {
 
     pub fn set_outcome(&self, outcome: Outcome) {
         self.outcome.store(outcome as u32, Ordering::Release);
+    }
+
+    /// How often in a row the worker ended by an error.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    pub fn set_failures(&self, failures: u32) {
+        self.failures.store(failures, Ordering::Relaxed);
     }
 
     /// Says that the database was set up or taken over, so a worker may start.

@@ -2,6 +2,7 @@
 //! again ever more slowly, and keeps nothing else from being done.
 
 use super::process::{guarded, transaction};
+use super::upkeep;
 use crate::error::Error;
 use crate::home;
 use crate::retention;
@@ -27,11 +28,16 @@ pub struct Chore {
 }
 
 /// All chores, in the order in which they are done when several are due.
-const CHORES: [Chore; 2] = [
+const CHORES: [Chore; 3] = [
     Chore {
         name: "incarnation",
         interval: Duration::from_secs(600),
         run: Run::InTransaction(home::ensure_incarnation),
+    },
+    Chore {
+        name: "repeated events",
+        interval: Duration::from_secs(1),
+        run: Run::Outside(upkeep::close_windows),
     },
     Chore {
         name: "maintenance",
@@ -55,7 +61,7 @@ impl Chores {
     /// All of them are due.
     pub fn new() -> Self {
         let due = Instant::now();
-        Self([const { () }; CHORES.len()].map(|()| Schedule { due, failures: 0 }))
+        Self(std::array::from_fn(|_| Schedule { due, failures: 0 }))
     }
 
     /// Does what is due.

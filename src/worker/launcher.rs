@@ -126,6 +126,9 @@ impl Launcher {
                 Some(outcome) => outcome,
             };
             known.ended(outcome);
+            if let Some(part) = part {
+                part.set_failures(known.failures);
+            }
             self.starting = self.starting.filter(|starting| *starting != oid);
         }
         if part.is_some_and(|part| part.take_announcement()) {

@@ -60,20 +60,8 @@ fn notification(has_worker: bool) -> Line {
                 "Readers are not told of new events. Preload the library, or set activity.notify = commit.",
             ),
         ),
-        Notify::Commit => (
-            "notification",
-            "commit".into(),
-            true,
-            Some(
-                "Commits that record events wait for each other, in the whole server, and can't be prepared.",
-            ),
-        ),
-        Notify::Off => (
-            "notification",
-            "off".into(),
-            true,
-            Some("Readers are not told of new events: activity.notify."),
-        ),
+        Notify::Commit => ("notification", "commit".into(), true, None),
+        Notify::Off => ("notification", "off".into(), true, None),
     }
 }
 
@@ -130,9 +118,10 @@ fn state(shared: &Shared, database: &Database, in_recovery: bool) -> Line {
             "stopped: the launcher does not run",
             "The postmaster starts it again within 5 seconds; the server's log says why it ended.",
         ),
+        _ if database.failures() == 0 => return ("state", "about to start".into(), true, None),
         _ => (
-            "about to start",
-            "If it stays so, the server's log says why the worker ends.",
+            "stopped by an error, will start again",
+            "The server's log says why the worker ended.",
         ),
     };
     ("state", value.into(), false, Some(advice))

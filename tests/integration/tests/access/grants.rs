@@ -4,14 +4,21 @@ use super::*;
 
 /// Every function with the letters of the roles that may execute it: writer, reader, auditor,
 /// admin (m).
-const FUNCTIONS: [(&str, &str); 33] = [
+const FUNCTIONS: [(&str, &str); 54] = [
     ("_append_only", ""),
+    ("_begin_maintenance", "m"),
     ("_changed", ""),
+    ("_end_maintenance", "m"),
     ("_has_reader_policy", ""),
     ("_is_home", ""),
     ("_key_state", ""),
-    ("_worker_status", ""),
+    ("_maintain_step", "m"),
+    ("_maintenance_steps", "m"),
     ("_may_read", "am"),
+    ("_partitions", "am"),
+    ("_reopened", ""),
+    ("_retention_status", ""),
+    ("_worker_status", ""),
     ("archive_partition", "m"),
     ("archived_events", "m"),
     ("channel", "ram"),
@@ -23,9 +30,11 @@ const FUNCTIONS: [(&str, &str); 33] = [
     ("erase_actor", "m"),
     ("get", "ram"),
     ("helper_sql", "wm"),
+    ("hold", "m"),
     ("install_taxonomy", "m"),
     ("list", "ram"),
     ("listen", "ram"),
+    ("maintain", "m"),
     ("metrics", "am"),
     ("migrate", "m"),
     ("prometheus", "am"),
@@ -36,13 +45,18 @@ const FUNCTIONS: [(&str, &str); 33] = [
     ("record_many", "wm"),
     ("register_action", "m"),
     ("register_actions", "m"),
+    ("release_hold", "m"),
     ("restore_archive", "m"),
+    ("retention_preview", "am"),
     ("retire_action", "m"),
     ("rotate_ip_key", "m"),
+    ("schedule_maintenance", "m"),
     ("set_context", "wram"),
+    ("set_retention", "m"),
     ("setup", "m"),
     ("status", "am"),
     ("tenant", "wram"),
+    ("unschedule_maintenance", "m"),
     ("verify_archive", "m"),
     ("visible_tenant", "r"),
 ];
@@ -116,7 +130,7 @@ fn who_has_no_role_gets_nowhere() {
 }
 
 /// Tables with what the roles may do: r read, w write (insert, update, delete).
-const TABLES: [(&str, [&str; 4]); 11] = [
+const TABLES: [(&str, [&str; 4]); 17] = [
     ("action_versions", ["r", "r", "r", "r"]),
     ("actions", ["r", "r", "r", "r"]),
     ("events", ["", "r", "", ""]),
@@ -124,8 +138,13 @@ const TABLES: [(&str, [&str; 4]); 11] = [
     ("incarnations", ["", "", "r", "r"]),
     ("key_epochs", ["", "", "r", "r"]),
     ("keys", ["", "", "", ""]),
+    ("legal_holds", ["", "", "r", "r"]),
     ("log", ["", "", "r", "r"]),
+    ("maintenance_log", ["", "", "r", "r"]),
+    ("partition_ranges", ["", "", "", ""]),
+    ("partitions", ["", "", "r", "r"]),
     ("restored_archives", ["", "", "r", "r"]),
+    ("retention_policies", ["", "", "r", "r"]),
     ("role_tenants", ["", "", "r", "rw"]),
     ("tenants", ["", "", "r", "rw"]),
     ("partitions of events", ["", "", "", ""]),

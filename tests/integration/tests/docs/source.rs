@@ -128,6 +128,9 @@ pub fn sqlstate(code: &str) -> &'static str {
         "DISK_FULL" => "53100",
         "IO_ERROR" => "58030",
         "DUPLICATE_TABLE" => "42P07",
+        "INSUFFICIENT_RESOURCES" => "53000",
+        "PROGRAM_LIMIT_EXCEEDED" => "54000",
+        "T_R_STATEMENT_COMPLETION_UNKNOWN" => "40003",
         "INTERNAL_ERROR" => "XX000",
         other => panic!("add the SQLSTATE of ERRCODE_{other}"),
     }

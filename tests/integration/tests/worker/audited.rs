@@ -21,7 +21,7 @@ fn events(session: &mut Session, action: &str, number: usize) -> Vec<String> {
 
 #[test]
 fn a_denied_access_leaves_an_event_though_it_rolls_back() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let pinned = database.create_login(&["activity_reader", "activity_writer"]);
     let mut session = database.superuser();
     session
@@ -77,7 +77,7 @@ fn a_denied_access_leaves_an_event_though_it_rolls_back() {
 
 #[test]
 fn a_rejected_event_leaves_its_action_and_reason_and_nothing_of_its_content() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     let secret = "hunter2";
     let unknown = format!(
@@ -115,7 +115,7 @@ fn a_rejected_event_leaves_its_action_and_reason_and_nothing_of_its_content() {
 
 #[test]
 fn an_event_that_the_server_refuses_is_reported_as_well() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     session.batch_execute(&record(TENANT)).unwrap();
     session
@@ -143,7 +143,7 @@ fn an_event_that_the_server_refuses_is_reported_as_well() {
 
 #[test]
 fn with_warn_a_lost_event_is_counted() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     session
         .batch_execute("SET activity.on_error = warn")
@@ -163,7 +163,7 @@ fn with_warn_a_lost_event_is_counted() {
 
 #[test]
 fn an_auditors_reads_are_on_record_even_read_only_or_rolled_back() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     let id = session.text(&format!("{}::text", record(TENANT))).unwrap();
     let login = database.create_login(&["activity_auditor"]);
@@ -203,7 +203,7 @@ fn an_auditors_reads_are_on_record_even_read_only_or_rolled_back() {
 
 #[test]
 fn an_auditor_who_reads_very_many_tenants_is_bounded_and_counted() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut auditor = database.connect_as(&database.create_login(&["activity_auditor"]));
     auditor
         .batch_execute(

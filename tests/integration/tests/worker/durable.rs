@@ -15,7 +15,7 @@ fn count(session: &mut Session) -> i64 {
 
 #[test]
 fn the_event_stays_when_its_transaction_is_rolled_back() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let login = database.create_login(&["activity_writer"]);
     let mut session = database.connect_as(&login);
     session.batch_execute("BEGIN").unwrap();
@@ -40,7 +40,7 @@ fn the_event_stays_when_its_transaction_is_rolled_back() {
 
 #[test]
 fn it_equals_what_record_writes() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     let arguments = r#"('a.b', '{"a": [1, {"b": null}], "token": "x"}', tenant_id => 'TENANT',
         actor_id => 'u', client_ip => '2001:db8::1', occurred_at => '2020-01-01Z')"#
@@ -60,7 +60,7 @@ fn it_equals_what_record_writes() {
 
 #[test]
 fn it_is_written_from_a_transaction_that_is_read_only() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     session.batch_execute("BEGIN READ ONLY").unwrap();
     assert!(session.text(&durable("")).is_some());
@@ -78,7 +78,7 @@ fn it_is_written_from_a_transaction_that_is_read_only() {
 
 #[test]
 fn a_bad_event_is_refused_like_any_other() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     for (call, sqlstate) in [
         ("SELECT activity.record_durable()".to_owned(), "22004"),
@@ -118,7 +118,7 @@ fn a_bad_event_is_refused_like_any_other() {
 
 #[test]
 fn the_same_key_is_one_event_however_it_is_recorded() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     session.batch_execute("BEGIN").unwrap();
     let first = session.text(&durable(", idempotency_key => 'k'")).unwrap();
@@ -151,7 +151,7 @@ fn the_same_key_is_one_event_however_it_is_recorded() {
 
 #[test]
 fn many_callers_at_once_get_their_ids_or_a_clear_refusal() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let recorded: usize = std::thread::scope(|scope| {
         let callers: Vec<_> = (0..16)
             .map(|_| {

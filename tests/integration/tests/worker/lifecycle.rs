@@ -18,7 +18,7 @@ fn kill(signal: &str, process: i32) {
 
 #[test]
 fn a_worker_comes_with_set_up_and_goes_with_the_extension() {
-    let database = SHARED.database_before_setup();
+    let database = Cluster::shared().database_before_setup();
     let mut session = database.superuser();
     no_worker(&mut session);
     session
@@ -187,7 +187,7 @@ fn without_a_place_for_workers_the_server_runs_and_status_says_so() {
 
 #[test]
 fn the_worker_holds_no_transaction_while_it_is_idle() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     let process = wait_for_worker(&mut session);
     let mut open = 0;
@@ -200,12 +200,18 @@ fn the_worker_holds_no_transaction_while_it_is_idle() {
     }
     assert_eq!(open, 0);
     // A changed setting arrives without a restart.
-    session
-        XX
-        .unwrap();
+    for statement in [
+        "ALTER SYSTEM SET activity.notify_interval = '2s'",
+        "SELECT pg_reload_conf()",
+    ] {
+        session.batch_execute(statement).unwrap();
+    }
     std::thread::sleep(Duration::from_millis(600));
-    session
-        .batch_execute("ALTER SYSTEM RESET activity.notify_interval; SELECT pg_reload_conf()")
-        .unwrap();
+    for statement in [
+        "ALTER SYSTEM RESET activity.notify_interval",
+        "SELECT pg_reload_conf()",
+    ] {
+        session.batch_execute(statement).unwrap();
+    }
     assert_eq!(worker(&mut session), Some(process));
 }

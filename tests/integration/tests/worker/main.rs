@@ -2,7 +2,6 @@
 //! worker comes and goes.
 
 use activity_log_integration::{Cluster, Database, Options, Session};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 mod audited;
@@ -15,9 +14,6 @@ mod notification;
 const TENANT: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
 const OTHER: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// Every database has a worker, and every test a database.
-static SHARED: LazyLock<Cluster> = LazyLock::new(|| own(&[("max_worker_processes", "64")]));
 
 /// A fresh database of the cluster with one action, whose worker runs.
 fn log(cluster: &Cluster) -> Database<'_> {

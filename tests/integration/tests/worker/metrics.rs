@@ -5,7 +5,7 @@ use activity_log_integration::expect_error;
 
 #[test]
 fn events_count_when_they_are_committed_and_only_then() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut session = database.superuser();
     let count = |session: &mut Session| metric(session, "activity_log_events_total", "\"api\"");
     session
@@ -36,7 +36,7 @@ fn events_count_when_they_are_committed_and_only_then() {
 
 #[test]
 fn many_writers_lose_no_count() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -56,8 +56,8 @@ fn many_writers_lose_no_count() {
 
 #[test]
 fn each_database_has_its_own_figures() {
-    let one = log(&SHARED);
-    let two = log(&SHARED);
+    let one = log(Cluster::shared());
+    let two = log(Cluster::shared());
     one.superuser().batch_execute(&record(TENANT)).unwrap();
     let mut session = two.superuser();
     assert_eq!(
@@ -97,7 +97,7 @@ fn without_preloading_a_session_sees_its_own() {
 
 #[test]
 fn monitoring_reads_figures_and_nothing_else() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut monitor = database.connect_as(&database.create_login(&["pg_monitor"]));
     assert!(monitor.number("SELECT count(*) FROM activity.metrics()") > 30);
     assert!(

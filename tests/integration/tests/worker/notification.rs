@@ -32,7 +32,7 @@ fn channels(heard: &BTreeMap<String, usize>) -> Vec<&str> {
 
 #[test]
 fn a_commit_rings_at_its_tenant_and_nowhere_else() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut reader = listening(&database, TENANT);
     let mut other = listening(&database, OTHER);
     let mut writer = database.superuser();
@@ -43,7 +43,7 @@ fn a_commit_rings_at_its_tenant_and_nowhere_else() {
 
 #[test]
 fn a_listener_who_is_told_sees_the_event() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut reader = listening(&database, TENANT);
     let mut writer = database.superuser();
     for round in 1..=50 {
@@ -63,7 +63,7 @@ fn a_listener_who_is_told_sees_the_event() {
 
 #[test]
 fn what_is_rolled_back_rings_nobody() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut reader = listening(&database, TENANT);
     let mut writer = database.superuser();
     writer
@@ -89,7 +89,7 @@ fn what_is_rolled_back_rings_nobody() {
 
 #[test]
 fn many_commits_are_told_together() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut reader = listening(&database, TENANT);
     let mut writer = database.superuser();
     let begun = Instant::now();
@@ -106,7 +106,7 @@ fn many_commits_are_told_together() {
 
 #[test]
 fn a_batch_for_many_tenants_rings_at_each_and_at_who_reads_all() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut auditor = database.connect_as(&database.create_login(&["activity_auditor"]));
     let all = auditor.text("SELECT activity.listen()").unwrap();
     assert_eq!(all, "activity_all_tenants");
@@ -129,7 +129,7 @@ fn a_batch_for_many_tenants_rings_at_each_and_at_who_reads_all() {
 
 #[test]
 fn a_transaction_for_too_many_tenants_rings_at_everybody() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut reader = listening(&database, TENANT);
     let call = "SELECT count(*) FROM activity.record_many((SELECT jsonb_agg(jsonb_build_object(
         'action', 'a.b', 'tenant_id', gen_random_uuid())) FROM generate_series(1, 3000) n))";
@@ -204,7 +204,7 @@ fn with_commit_the_writing_transaction_rings_once_and_cant_be_prepared() {
 
 #[test]
 fn off_rings_nobody() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let mut reader = listening(&database, TENANT);
     let mut writer = database.superuser();
     writer.batch_execute("SET activity.notify = off").unwrap();
@@ -214,7 +214,7 @@ fn off_rings_nobody() {
 
 #[test]
 fn only_who_may_read_a_tenant_listens_to_it_by_function() {
-    let database = log(&SHARED);
+    let database = log(Cluster::shared());
     let pinned = database.create_login(&["activity_reader"]);
     let pin = format!(
         "INSERT INTO activity.role_tenants (role_name, tenant_id) VALUES ('{pinned}', '{TENANT}')"
