@@ -131,6 +131,7 @@ pub fn sqlstate(code: &str) -> &'static str {
         "INSUFFICIENT_RESOURCES" => "53000",
         "PROGRAM_LIMIT_EXCEEDED" => "54000",
         "T_R_STATEMENT_COMPLETION_UNKNOWN" => "40003",
+        "INVALID_TRANSACTION_TERMINATION" => "2D000",
         "INTERNAL_ERROR" => "XX000",
         other => panic!("add the SQLSTATE of ERRCODE_{other}"),
     }
