@@ -4,6 +4,7 @@ use crate::meter::Usage;
 use crate::notification::Notification;
 use crate::pages::{Depth, PageSample};
 use crate::recording::Work;
+use crate::retention::{self, Removal};
 use crate::statistics::Spread;
 use crate::{Outcome, WorkSample};
 use activity_log_integration::Cluster;
@@ -61,6 +62,7 @@ pub struct Report {
     works: Vec<(Work, Vec<WorkSample>)>,
     pages: Vec<(Depth, Vec<PageSample>)>,
     notification: Notification,
+    removals: Vec<Removal>,
 }
 
 impl Report {
@@ -70,6 +72,7 @@ impl Report {
         samples: &[WorkSample],
         pages: &[PageSample],
         notification: Notification,
+        removals: Vec<Removal>,
     ) -> Self {
         let of_work = |work| samples.iter().copied().filter(|s| s.work == work).collect();
         let of_depth = |depth| pages.iter().copied().filter(|s| s.depth == depth).collect();
@@ -78,6 +81,7 @@ impl Report {
             works: Work::ALL.map(|work| (work, of_work(work))).into(),
             pages: Depth::ALL.map(|depth| (depth, of_depth(depth))).into(),
             notification,
+            removals,
         }
     }
 
@@ -133,6 +137,7 @@ impl Report {
             println!("{}", ratio.line());
         }
         self.notification.print();
+        retention::print(&self.removals);
     }
 
     /// Writes it for programs: every sample, then every ratio, one JSON object a line.
@@ -150,7 +155,9 @@ impl Report {
             .map(PageSample::json);
         let ratios = self.ratios().into_iter().map(|ratio| ratio.json());
         let told = self.notification.json();
-        for mut line in works.chain(pages).chain(ratios).chain(told) {
+        let removals = self.removals.iter().map(retention::json);
+        let all = works.chain(pages).chain(ratios).chain(told).chain(removals);
+        for mut line in all {
             let Environment {
                 server,
                 build,
