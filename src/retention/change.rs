@@ -1,6 +1,7 @@
 //! Changing how long events are kept, and seeing what that would remove.
 
-use super::expiry::{self, Exam};
+use super::expiry::{self, Closed, Exam};
+use super::ledger::{self, Entry};
 use super::partition::{self, Partition};
 use super::policy::{Rules, checked_keep, subject};
 use super::stages::{Clock, attached};
@@ -258,14 +259,19 @@ fn text_of(interval: Option<Interval>) -> Result<Option<String>, Error> {
 /// The attached partitions in which something is old enough under the rules, as they stand now.
 fn preview(rules: &Rules) -> Result<Vec<(String, Partition, Exam)>, Error> {
     let clock = Clock::read()?;
+    let entries = ledger::entries()?;
     let mut exams = Vec::new();
     for (name, partition) in attached()? {
         let Some(bounds) = partition::bounds_of(&partition) else {
             continue;
         };
         if clock.is_due(rules, bounds, None) {
-            let is_past = bounds.upper <= clock.now;
-            let exam = expiry::examine(rules, &partition, clock.now, clock.required_from, is_past)?;
+            // A past one is closed before anything is removed from it.
+            let closed = match entries.get(&name).map_or(Closed::No, Entry::closed) {
+                Closed::No if bounds.upper <= clock.now => Closed::Yes,
+                closed => closed,
+            };
+            let exam = expiry::examine(rules, &partition, clock.now, clock.required_from, closed)?;
             exams.push((name, partition, exam));
         }
     }

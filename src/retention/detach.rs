@@ -110,7 +110,13 @@ pub fn still_goes(name: &str, partition: &partition::Partition) -> Result<bool, 
         return Ok(true);
     }
     let clock = Clock::read()?;
-    let exam = expiry::examine(&rules, partition, clock.now, clock.required_from, true)?;
+    let exam = expiry::examine(
+        &rules,
+        partition,
+        clock.now,
+        clock.required_from,
+        expiry::Closed::Yes,
+    )?;
     let goes = exam.decision == Decision::Drop && (exam.archive_to.is_none() || entry.is_archived);
     if goes {
         ledger::set_swept(name, &rules.digest, false)?;

@@ -46,6 +46,14 @@ impl Leaving {
     }
 }
 
+/// Whether a partition takes no more events, and how many rows it then has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    No,
+    Yes,
+    With { rows: u64 },
+}
+
 /// A partition as it was looked at.
 pub struct Exam {
     pub decision: Decision,
@@ -63,18 +71,18 @@ pub fn examine(
     partition: &Partition,
     now: DateTime<Utc>,
     required_from: DateTime<Utc>,
-    is_closed: bool,
+    closed: Closed,
 ) -> Result<Exam, Error> {
     let bounds = bounds_of(partition).ok_or(Error::Internal { place: "bounds" })?;
     let table = partition::name(partition)?;
     let kinds = kinds(&table)?;
     let mut found = survey(rules, &kinds, bounds, now);
-    found.share = share(rules, &table, bounds, &found.leaving, kinds.len())?;
+    found.share = share(rules, &table, bounds, &found, kinds.len(), closed)?;
     found.decision = decide(
         &Situation {
             bounds,
             required_from,
-            is_closed,
+            is_closed: closed != Closed::No,
             is_archived: found.archive_to.is_some(),
             has_policies: !rules.policies.is_empty(),
         },
@@ -146,19 +154,18 @@ fn share(
     rules: &Rules,
     table: &str,
     bounds: Bounds,
-    leaving: &Leaving,
+    exam: &Exam,
     kinds: usize,
+    closed: Closed,
 ) -> Result<Share, Error> {
+    let leaving = &exam.leaving;
     let upper = from_utc(bounds.upper);
     let all_leave = leaving.cutoffs.len() == kinds && leaving.cutoffs.iter().all(|at| *at == upper);
     if leaving.cutoffs.is_empty() || (all_leave && !rules.has_holds) {
-        let rows: i64 = db::value(
-            Mode::ReadLatest,
-            &format!("SELECT count(*) FROM ONLY {table}"),
-            &[],
-        )?
-        .unwrap_or_default();
-        let rows = rows.unsigned_abs();
+        let rows = match closed {
+            Closed::With { rows } => rows,
+            _ => count(table)?,
+        };
         return Ok(if all_leave {
             Share {
                 leaving: rows,
@@ -193,4 +200,13 @@ fn share(
         .into_iter()
         .next()
         .ok_or(Error::Internal { place: "events" })
+}
+
+fn count(table: &str) -> Result<u64, Error> {
+    let rows = db::value::<i64>(
+        Mode::ReadLatest,
+        &format!("SELECT count(*) FROM ONLY {table}"),
+        &[],
+    )?;
+    Ok(rows.unwrap_or_default().unsigned_abs())
 }

@@ -1,5 +1,6 @@
 //! `activity.partition_ranges`: what retention has written down of each partition.
 
+use super::expiry::Closed;
 use super::partition::{from_utc, to_utc};
 use crate::archive::Archived;
 use crate::clock::now;
@@ -20,6 +21,19 @@ pub struct Entry {
     pub lower: i64,
     pub upper: i64,
     pub are_keys_purged: bool,
+    /// How many rows it has, if that is known.
+    pub rows: Option<u64>,
+}
+
+impl Entry {
+    /// Whether it takes no more events, and how many rows it then has.
+    pub fn closed(&self) -> Closed {
+        match (self.is_closed, self.rows) {
+            (false, _) => Closed::No,
+            (true, None) => Closed::Yes,
+            (true, Some(rows)) => Closed::With { rows },
+        }
+    }
 }
 
 /// Every entry, by the name of the partition.
@@ -27,7 +41,7 @@ pub fn entries() -> Result<HashMap<String, Entry>, Error> {
     let rows = db::query(
         Mode::ReadLatest,
         "SELECT partition, state, closed_at IS NOT NULL, swept_policies, swept_at, archived_at IS NOT NULL, \
-                lower_bound, upper_bound, keys_purged_at IS NOT NULL FROM activity.partition_ranges",
+                lower_bound, upper_bound, keys_purged_at IS NOT NULL, rows FROM activity.partition_ranges",
         &[],
         |row| {
             let place = "partition_ranges";
@@ -42,6 +56,7 @@ pub fn entries() -> Result<HashMap<String, Entry>, Error> {
                     lower: time(7).ok_or(Error::Internal { place })?,
                     upper: time(8).ok_or(Error::Internal { place })?,
                     are_keys_purged: row.must(9, place)?,
+                    rows: row.get::<i64>(10).map(i64::unsigned_abs),
                 },
             ))
         },
@@ -76,6 +91,16 @@ pub fn set_swept(name: &str, digest: &str, is_held: bool) -> Result<(), Error> {
             db::time(now()),
             db::int(i32::from(is_held)),
         ],
+    )
+    .map(|_| ())
+}
+
+/// Writes down that rows were removed.
+pub fn subtract_rows(name: &str, removed: u64) -> Result<(), Error> {
+    let removed = i64::try_from(removed).map_err(|_| Error::Internal { place: "rows" })?;
+    db::run(
+        "UPDATE activity.partition_ranges SET rows = rows - $2 WHERE partition = $1",
+        &[db::text(Some(name)), db::bigint(removed)],
     )
     .map(|_| ())
 }

@@ -1,6 +1,6 @@
 //! What happens to a partition up to its end: made, closed, swept, archived, marked for removal.
 
-use super::expiry::{self, Exam, Leaving};
+use super::expiry::{self, Closed, Exam, Leaving};
 use super::ledger::{self, Entry};
 use super::maintain::Work;
 use super::partition::{self, Partition, bounds_of, to_utc};
@@ -59,14 +59,8 @@ pub fn expire() -> Result<Work, Error> {
         return Ok(Work::Finished);
     };
     let entry = entries.get(&name);
-    let is_closed = entry.is_some_and(|entry| entry.is_closed);
-    let exam = expiry::examine(
-        &rules,
-        &partition,
-        clock.now,
-        clock.required_from,
-        is_closed,
-    )?;
+    let closed = entry.map_or(Closed::No, Entry::closed);
+    let exam = expiry::examine(&rules, &partition, clock.now, clock.required_from, closed)?;
     ledger::enter(&name, partition.lower, partition.upper)?;
     let is_archived = entry.is_some_and(|entry| entry.is_archived);
     act(&rules, &name, &partition, exam, is_archived)

@@ -1,7 +1,7 @@
 //! Removing single rows from a partition, in bounded batches.
 
 use super::expiry::{Exam, Leaving};
-use super::hold;
+use super::{hold, ledger};
 use crate::db::{self, Mode};
 use crate::error::Error;
 use crate::record::guard::{Change, through_door};
@@ -54,9 +54,13 @@ impl Sweep {
             self.next_page,
             Leaving::goes()
         );
-        self.removed += through_door(self.relation, Change::Delete, || {
+        let removed = through_door(self.relation, Change::Delete, || {
             db::run(&sql, &self.leaving.parameters()?)
         })?;
+        if removed > 0 {
+            ledger::subtract_rows(&self.partition, removed)?;
+            self.removed += removed;
+        }
         self.next_page = until;
         let pages: i64 = db::value(
             Mode::ReadLatest,

@@ -1,6 +1,7 @@
 //! Dump, restore and upgrade of a log with two years of partitions, policies and holds.
 
 use super::*;
+use activity_log_integration::as_server;
 
 fn full_log(cluster: &Cluster) -> Database<'_> {
     let months: Vec<i32> = (2..26).collect();
@@ -75,4 +76,40 @@ fn a_dump_restores_with_its_policies_and_holds() {
         .unwrap();
     assert!(restore.status.success(), "{restore:?}");
     check_copy(&mut database.superuser(), &expected);
+}
+
+#[test]
+fn an_upgraded_cluster_has_everything_and_goes_on_after_migrate() {
+    let old = Cluster::start(&QUIET);
+    let (name, expected) = {
+        let database = full_log(&old);
+        let expected = contents(&mut database.superuser());
+        (database.name().to_owned(), expected)
+    };
+    let new = Cluster::start(&QUIET);
+    old.stop(Stop::Fast);
+    new.stop(Stop::Fast);
+    let programs = std::process::Command::new("pg_config")
+        .arg("--bindir")
+        .output()
+        .unwrap();
+    let programs = String::from_utf8(programs.stdout).unwrap();
+    let programs = std::path::Path::new(programs.trim());
+    let upgraded = as_server(programs.join("pg_upgrade"))
+        .current_dir(new.folder())
+        .args(["-U", "postgres", "-b"])
+        .arg(programs)
+        .arg("-B")
+        .arg(programs)
+        .arg("-d")
+        .arg(old.folder().join("data"))
+        .arg("-D")
+        .arg(new.folder().join("data"))
+        .arg("-s")
+        .arg(new.folder())
+        .output()
+        .unwrap();
+    assert!(upgraded.status.success(), "{upgraded:?}");
+    new.start_again();
+    check_copy(&mut new.existing_database(&name).superuser(), &expected);
 }
