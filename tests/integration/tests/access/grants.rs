@@ -4,7 +4,7 @@ use super::*;
 
 /// Every function with the letters of the roles that may execute it: writer, reader, auditor,
 /// admin (m).
-const FUNCTIONS: [(&str, &str); 33] = [
+const FUNCTIONS: [(&str, &str); 40] = [
     ("_append_only", ""),
     ("_changed", ""),
     ("_has_reader_policy", ""),
@@ -116,7 +116,7 @@ fn who_has_no_role_gets_nowhere() {
 }
 
 /// Tables with what the roles may do: r read, w write (insert, update, delete).
-const TABLES: [(&str, [&str; 4]); 11] = [
+const TABLES: [(&str, [&str; 4]); 12] = [
     ("action_versions", ["r", "r", "r", "r"]),
     ("actions", ["r", "r", "r", "r"]),
     ("events", ["", "r", "", ""]),

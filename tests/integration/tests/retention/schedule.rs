@@ -83,9 +83,11 @@ fn pg_cron_really_runs_it_and_detaches_concurrently() {
     transaction
         .simple_query("SELECT count(*) FROM activity.events")
         .unwrap();
-    within(Duration::from_secs(130), "the job that detaches has begun", || {
-        session.number("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == 1
-    });
+    within(
+        Duration::from_secs(130),
+        "the job that detaches has begun",
+        || session.number("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == 1,
+    );
     drop(transaction);
     // The minute of pg_cron, then that of the job that detaches, then the one that drops.
     let minutes = Duration::from_secs(4 * 60 + 20);
@@ -190,7 +192,8 @@ fn the_worker_runs_it_by_itself_and_detaches_concurrently() {
     let mut session = database.superuser();
     keep_for(&mut session, "keep => '1 year'");
     until("the worker has dropped what is old", || {
-        session.number("SELECT count(*) FROM activity.partition_ranges WHERE state = 'dropped'") == 2
+        session.number("SELECT count(*) FROM activity.partition_ranges WHERE state = 'dropped'")
+            == 2
     });
     assert!(is_attached(&mut session, 3));
     let how = session.texts("SELECT detail ->> 'how' FROM activity.maintenance_log WHERE step = 'detach' AND outcome = 'done'");
@@ -228,7 +231,8 @@ fn a_long_reader_lets_the_worker_wait_while_writers_go_on() {
     });
     drop(transaction);
     until("a later run has brought it to its end", || {
-        session.number("SELECT count(*) FROM activity.partition_ranges WHERE state = 'dropped'") == 1
+        session.number("SELECT count(*) FROM activity.partition_ranges WHERE state = 'dropped'")
+            == 1
     });
 }
 
@@ -245,7 +249,9 @@ fn a_new_log_is_left_alone_for_an_interval_and_a_restart_does_not_begin_it_anew(
     assert_eq!(session.number(runs), 0);
     maintain(&mut session);
     session
-        .batch_execute("UPDATE activity.maintenance_log SET finished_at = finished_at - interval '2 hours'")
+        .batch_execute(
+            "UPDATE activity.maintenance_log SET finished_at = finished_at - interval '2 hours'",
+        )
         .unwrap();
     drop(session);
     cluster.restart(Stop::Fast);
