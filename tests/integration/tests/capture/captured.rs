@@ -109,12 +109,14 @@ impl Attached {
         }
     }
 
-    /// Runs statements.
+    /// Runs statements; `;;` parts those that must not share a transaction.
     #[track_caller]
     pub fn run(&mut self, statements: &str) {
-        self.session
-            .batch_execute(statements)
-            .unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+        for part in statements.split(";;") {
+            self.session
+                .batch_execute(part)
+                .unwrap_or_else(|error| panic!("{part}: {error:?}"));
+        }
     }
 
     /// Fails unless the log rebuilds every attached table.

@@ -86,7 +86,7 @@ fn run_workload(session: &mut Session, copies: u32) {
 fn outline(session: &mut Session) -> Vec<String> {
     session.texts(
         "SELECT concat_ws(' ', action, object_type, object_id, changes) FROM activity.events
-         WHERE source = 'capture' ORDER BY 1 COLLATE \"C\"",
+         WHERE source = 'capture' ORDER BY 1",
     )
 }
 

@@ -40,7 +40,7 @@ fn the_object_is_the_key_as_text_whatever_its_type() {
             let object = session.text(&format!(
                 "SELECT object_id FROM activity.events WHERE object_type = 'item_{place}'"
             ));
-            let as_text = session.text(&format!("SELECT id::text FROM item_{place}"));
+            let as_text = session.text(&format!("SELECT format('%s', id) FROM item_{place}"));
             assert_eq!(object, as_text, "{kind} at {level} level");
         }
     }

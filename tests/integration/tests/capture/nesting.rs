@@ -38,8 +38,8 @@ fn a_foreign_key_to_the_own_table_is_seen_in_the_order_of_cause_and_effect() {
         "UPDATE node SET id = 10 WHERE id = 1; DELETE FROM node WHERE id = 2",
         &[
             r#"node 1 updated {"id": 1} -> {"id": 10}"#,
-            r#"node 10 updated {"parent": 1} -> {"parent": 10}"#,
             r#"node 2 updated {"parent": 1} -> {"parent": 10}"#,
+            r#"node 10 updated {"parent": 1} -> {"parent": 10}"#,
             r#"node 2 deleted {"id": 2, "parent": 10}"#,
             r#"node 3 deleted {"id": 3, "parent": 2}"#,
         ],

@@ -10,8 +10,8 @@ DECLARE
         WHERE attrelid = original AND attnum > 0 AND NOT attisdropped);
     v_key text := CASE cardinality(keys)
         WHEN 0 THEN 'NULL::text'
-        WHEN 1 THEN format('r.%I::text', keys[1])
-        ELSE (SELECT format('jsonb_build_array(%s)::text', string_agg(format('r.%I::text', name), ', ' ORDER BY place))
+        WHEN 1 THEN format($$format('%%s', r.%I)$$, keys[1])
+        ELSE (SELECT format('jsonb_build_array(%s)::text', string_agg(format($$format('%%s', r.%I)$$, name), ', ' ORDER BY place))
               FROM unnest(keys) WITH ORDINALITY AS of_key (name, place))
     END;
     v_object text := CASE WHEN cardinality(keys) > 1 THEN 'object_id::jsonb::text' ELSE 'object_id' END;

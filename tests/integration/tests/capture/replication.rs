@@ -41,7 +41,7 @@ impl Pair {
         self.subscriber.existing_database(&self.names[1])
     }
 
-    /// Publishes everything and subscribes to it.
+    /// Publishes tables and subscribes to them.
     fn subscribe(&self, publication: &str) {
         self.source()
             .superuser()
@@ -110,7 +110,7 @@ fn what_a_subscriber_applies_is_captured_once_at_either_level() {
         start_replay(&mut target, "part", "id,region");
         attach(&mut target, "item", &format!(", level => '{level}'"));
         attach(&mut target, "part", &format!(", level => '{level}'"));
-        pair.subscribe("FOR ALL TABLES WITH (publish_via_partition_root = true)");
+        pair.subscribe("FOR TABLE item, part WITH (publish_via_partition_root = true)");
         let mut source = pair.source().superuser();
         source.batch_execute(STORY).unwrap();
         pair.catch_up(&mut source);

@@ -247,7 +247,7 @@ fn write_values(session: &mut Session, values: &[&str]) {
         , changed AS (UPDATE probe t SET v = {} RETURNING t.v, to_jsonb(t) AS image)
         INSERT INTO expected (verb, old_row, new_row)
         SELECT 'updated', jsonb_build_object('v', b.image -> 'v'), jsonb_build_object('v', c.image -> 'v')
-        FROM before b, changed c WHERE ROW(b.v) *<> ROW(c.v)";
+        FROM before b, changed c WHERE ROW(b.v)::record *<> ROW(c.v)::record";
     step(
         "WITH made AS (INSERT INTO probe VALUES (1, {}) RETURNING to_jsonb(probe) AS image)
         INSERT INTO expected (verb, new_row) SELECT 'created', image FROM made",

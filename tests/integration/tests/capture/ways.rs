@@ -284,15 +284,12 @@ fn functions_code_blocks_and_cursors_are_seen() {
          CREATE PROCEDURE change(key int) LANGUAGE plpgsql AS
              $$ BEGIN UPDATE item SET qty = 1 WHERE id = key; COMMIT; UPDATE item SET qty = 2 WHERE id = key; END $$;",
         &["item(id)"],
-        "SELECT add(1), add(2);
-         COMMIT;
-         CALL change(1);
-         BEGIN;
+        "SELECT add(1), add(2);;
+         CALL change(1);;
          DO $$ DECLARE r item; c CURSOR FOR SELECT * FROM item ORDER BY id FOR UPDATE; BEGIN
              OPEN c; FETCH c INTO r; UPDATE item SET qty = qty + 10 WHERE CURRENT OF c;
              FETCH c INTO r; DELETE FROM item WHERE CURRENT OF c;
-         END $$;
-         COMMIT",
+         END $$",
         &[
             r#"item 1 created {"id": 1, "qty": 0}"#,
             r#"item 2 created {"id": 2, "qty": 0}"#,
