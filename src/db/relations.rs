@@ -18,15 +18,17 @@ pub enum Relation {
     Keys,
     Incarnations,
     Log,
+    Captures,
 }
 
-const RELATIONS: [&CStr; 6] = [
+const RELATIONS: [&CStr; 7] = [
     c"events",
     c"actions",
     c"role_tenants",
     c"keys",
     c"incarnations",
     c"log",
+    c"captures",
 ];
 
 static OIDS: [AtomicU32; RELATIONS.len()] = [const { AtomicU32::new(0) }; RELATIONS.len()];
@@ -34,7 +36,7 @@ static CHANGES: [AtomicU64; RELATIONS.len()] = [const { AtomicU64::new(1) }; REL
 static ROLE_CHANGES: AtomicU64 = AtomicU64::new(1);
 
 /// Moves whenever the relation changes: by DDL, or by a statement on its rows where it carries the
-/// trigger `_changed` (registry, pins, keys, incarnations, log).
+/// trigger `_changed` (registry, pins, keys, incarnations, log, captures).
 pub fn changes(relation: Relation) -> u64 {
     CHANGES[relation as usize].load(Ordering::Relaxed)
 }
