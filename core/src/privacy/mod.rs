@@ -25,4 +25,4 @@ mod suffixes;
 mod vocabulary;
 
 pub use keys::{AddressKey, FingerprintKey, epoch_secret, key_id, network_prefix};
-pub use scrubber::{AddressMode, ScrubOptions, Scrubber, ScrubberError, TextKind};
+pub use scrubber::{AddressMode, MemberClass, ScrubOptions, Scrubber, ScrubberError, TextKind};
