@@ -17,6 +17,10 @@ CREATE TABLE activity.captures (
     ignored            text[] NOT NULL DEFAULT '{}',
     -- {"name": attnum} of all columns at the last look, so that a rename is told from a new column.
     columns            jsonb NOT NULL,
+    -- {"attnum": type} at the last look, for what a change of type is told from.
+    column_types       jsonb NOT NULL DEFAULT '{}',
+    -- Whether every trigger was in place at the last look: each change of this is an event.
+    is_intact          boolean NOT NULL DEFAULT true,
     level              text NOT NULL DEFAULT 'auto' CONSTRAINT captures_level_check CHECK (level IN ('row', 'statement', 'auto')),
     scrub              boolean NOT NULL DEFAULT true,
     on_missing_tenant  text NOT NULL DEFAULT 'system' CONSTRAINT captures_on_missing_tenant_check CHECK (on_missing_tenant IN ('system', 'error')),
