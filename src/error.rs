@@ -58,6 +58,10 @@ pub enum Error {
         what: Cow<'static, str>,
         hint: &'static str,
     },
+    /// A captured row has no tenant, and its capture demands one (22004).
+    NoRowTenant,
+    /// A trigger names a capture that does not exist (55000).
+    OrphanTrigger,
     /// The log can't be changed (42501).
     AppendOnly { relation: String },
     /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
@@ -122,6 +126,14 @@ impl Error {
             Self::NoTenant => (
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 "no tenant: tenant_id is neither given nor in the context".into(),
+            ),
+            Self::NoRowTenant => (
+                Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                "no tenant: the captured row does not say whose it is".into(),
+            ),
+            Self::OrphanTrigger => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "a trigger of activity_log names a capture that does not exist".into(),
             ),
             Self::Invalid {
                 argument, problem, ..
@@ -208,6 +220,14 @@ impl Error {
             Self::NoTenant => {
                 "Give tenant_id, or set the context in the same transaction: a local context \
                  lasts one transaction."
+            }
+            Self::NoRowTenant => {
+                "The table was attached with on_missing_tenant => 'error'. Give the row a tenant \
+                 that activity.tenants knows, or set the context."
+            }
+            Self::OrphanTrigger => {
+                "activity.coverage() lists it; activity.attach() captures the table anew, DROP \
+                 TRIGGER ends it."
             }
             Self::Invalid { hint, .. } => (*hint)?,
             Self::TooLarge { setting, .. } => {

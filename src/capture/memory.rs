@@ -41,16 +41,17 @@ impl OwnedMemory {
         self.0
     }
 
-    /// Runs `work` with this as the current context. What raises leaves it to the server's abort
-    /// to go back.
-    pub(super) fn within<R>(&self, work: impl FnOnce() -> R) -> R {
+    /// Makes this the current context; the one that was goes to [`OwnedMemory::leave`]. What raises
+    /// in between leaves it to the server's abort to go back.
+    pub(super) fn enter(&self) -> pg_sys::MemoryContext {
         // SAFETY: the context is valid while `self` lives.
-        unsafe {
-            let outer = pg_sys::MemoryContextSwitchTo(self.0);
-            let result = work();
-            pg_sys::MemoryContextSwitchTo(outer);
-            result
-        }
+        unsafe { pg_sys::MemoryContextSwitchTo(self.0) }
+    }
+
+    /// Goes back to the context that was current before [`OwnedMemory::enter`].
+    pub(super) fn leave(&self, outer: pg_sys::MemoryContext) {
+        // SAFETY: the outer context outlives this one.
+        unsafe { pg_sys::MemoryContextSwitchTo(outer) };
     }
 
     /// Frees everything in it.

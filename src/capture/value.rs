@@ -192,7 +192,9 @@ unsafe fn write_dimension(
     sizes: &[i32],
     elements: &mut std::slice::Iter<'_, Option<pg_sys::Datum>>,
 ) {
-    let (size, inner) = sizes.split_first().map_or((0, sizes), |(n, rest)| (*n, rest));
+    let (size, inner) = sizes
+        .split_first()
+        .map_or((0, sizes), |(n, rest)| (*n, rest));
     builder.begin_array();
     for _ in 0..size {
         if !inner.is_empty() {
@@ -219,8 +221,7 @@ unsafe fn write_composite(builder: &mut Builder, datum: pg_sys::Datum) {
     // SAFETY: a detoasted composite begins with the header of a tuple, which names its type; the
     // descriptor is released after its last use.
     unsafe {
-        let header: pg_sys::HeapTupleHeader =
-            pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
+        let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
         let fields = (*header).t_choice.t_datum;
         let columns = pg_sys::lookup_rowtype_tupdesc(fields.datum_typeid, fields.datum_typmod);
         let mut tuple = pg_sys::HeapTupleData {
@@ -231,7 +232,12 @@ unsafe fn write_composite(builder: &mut Builder, datum: pg_sys::Datum) {
         let count = usize::try_from((*columns).natts).unwrap_or(0);
         let mut values = vec![pg_sys::Datum::from(0usize); count];
         let mut nulls = vec![true; count];
-        pg_sys::heap_deform_tuple(&raw mut tuple, columns, values.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::heap_deform_tuple(
+            &raw mut tuple,
+            columns,
+            values.as_mut_ptr(),
+            nulls.as_mut_ptr(),
+        );
         builder.begin_object();
         for (index, (value, is_null)) in values.into_iter().zip(nulls).enumerate() {
             let attribute = crate::db::attribute(columns, index);
@@ -256,9 +262,7 @@ unsafe fn write_composite(builder: &mut Builder, datum: pg_sys::Datum) {
 /// `datum` is a varlena; the result lives as long as it, or as the current memory context.
 pub(super) unsafe fn bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
     // SAFETY: promised by the caller.
-    unsafe {
-        pgrx::varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr()))
-    }
+    unsafe { pgrx::varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) }
 }
 
 /// # Safety
@@ -293,7 +297,11 @@ fn write_float(builder: &mut Builder, number: f64, shortest: &str) {
         return builder.string("NaN");
     }
     if number.is_infinite() {
-        return builder.string(if number > 0.0 { "Infinity" } else { "-Infinity" });
+        return builder.string(if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        });
     }
     match OwnedNumeric::from_decimal(shortest) {
         Some(decimal) => builder.number(decimal.as_numeric()),

@@ -14,7 +14,7 @@ pub use relations::{
     table_changes, watch_relations, watch_table,
 };
 pub use session::{
-    Failure, Scope, as_owner, data_directory, in_subtransaction, random, set_option,
+    Failure, Scope, as_owner, data_directory, in_subtransaction, random, set_option, with_options,
 };
 pub use statement::{
     Mode, Parameter, Row, bigint, bytes, int, jsonb, query, run, text, time, uuid, value,

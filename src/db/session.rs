@@ -64,6 +64,19 @@ pub fn set_option(name: &CStr, value: &CStr, scope: Scope) {
     }
 }
 
+/// Runs `work` with these settings; an error restores them through the server's abort.
+pub fn with_options<R>(options: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
+    // SAFETY: the level is closed below, or by the abort of the (sub)transaction.
+    let nesting = unsafe { pg_sys::NewGUCNestLevel() };
+    for (name, value) in options {
+        set_option(name, value, Scope::Block);
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::AtEOXact_GUC(true, nesting) };
+    result
+}
+
 /// Runs `work` in a subtransaction; what it raises is rolled back and returned.
 ///
 /// Cancellation, shutdown and serialization failures are passed on: nobody may swallow them.

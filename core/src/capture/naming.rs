@@ -113,8 +113,14 @@ mod tests {
     #[test]
     fn the_log_s_own_namespace_and_bad_names_are_no_prefixes() {
         assert_eq!(check_prefix("activity"), Err(PrefixProblem::Reserved));
-        assert_eq!(check_prefix("activity.orders"), Err(PrefixProblem::Reserved));
-        assert!(matches!(check_prefix("Orders"), Err(PrefixProblem::Name(_))));
+        assert_eq!(
+            check_prefix("activity.orders"),
+            Err(PrefixProblem::Reserved)
+        );
+        assert!(matches!(
+            check_prefix("Orders"),
+            Err(PrefixProblem::Name(_))
+        ));
         assert!(matches!(check_prefix(""), Err(PrefixProblem::Name(_))));
         assert!(matches!(
             check_prefix(&"a".repeat(91)),
@@ -128,7 +134,10 @@ mod tests {
         let taken = |names: &'static [&'static str]| move |name: &str| names.contains(&name);
         assert_eq!(object_type("s", "t", taken(&[])), "t");
         assert_eq!(object_type("s", "t", taken(&["t"])), "s.t");
-        assert_eq!(object_type("s", "t", taken(&["t", "s.t", "s.t.2"])), "s.t.3");
+        assert_eq!(
+            object_type("s", "t", taken(&["t", "s.t", "s.t.2"])),
+            "s.t.3"
+        );
     }
 
     proptest! {
