@@ -23,8 +23,13 @@ extension_sql_file!(
     requires = ["privacy", record::api::record]
 );
 extension_sql_file!(
+    "../sql/42_capture_state.sql",
+    name = "capture_state",
+    requires = ["record_helpers"]
+);
+extension_sql_file!(
     "../sql/50_status.sql",
     name = "status",
-    requires = ["record_helpers"]
+    requires = ["capture_state"]
 );
 extension_sql_file!("../sql/90_api.sql", name = "api", finalize);

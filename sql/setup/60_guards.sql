@@ -30,7 +30,8 @@ BEGIN
         ('activity.log'::pg_catalog.regclass, 'log'), ('activity.incarnations', 'incarnations'),
         ('activity.role_tenants', 'role_tenants'), ('activity.actions', 'actions'),
         ('activity.action_versions', 'actions'), ('activity.key_epochs', 'keys'),
-        ('activity.captures', 'captures'), ('activity.capture_rules', 'captures')
+        ('activity.captures', 'captures'), ('activity.capture_rules', 'captures'),
+        ('activity.tenants', 'tenants')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'changed') THEN
             EXECUTE pg_catalog.format(

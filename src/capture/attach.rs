@@ -51,7 +51,7 @@ fn attach(
     replicated: default!(Option<bool>, "NULL"),
 ) -> Result<Uuid, ErrorReport> {
     db::oid(Relation::Captures)?;
-    let target = Target::find(target)?;
+    let target = Target::locked(target)?;
     target.must_be_owned()?;
     refuse_captured(&target)?;
     let object_type = free_object_type(&target)?;
@@ -275,7 +275,7 @@ fn refuse_unsafe_level(target: &Target, level: &str) -> Result<(), Error> {
 #[pg_extern(volatile, parallel_unsafe)]
 fn detach(target: default!(Option<Regclass>, "NULL")) -> Result<Uuid, ErrorReport> {
     db::oid(Relation::Captures)?;
-    let target = Target::find(target)?;
+    let target = Target::locked(target)?;
     let attachment = Attachment::must_be_of(&target)?;
     triggers::remove(attachment.id)?;
     forget(&attachment, "detached")?;

@@ -2,11 +2,14 @@
 
 use super::attachment::Attachment;
 use super::target::Target;
+use crate::access::SYSTEM_TENANT;
 use crate::clock;
 use crate::db::{self, Relation};
 use crate::error::Error;
+use crate::privacy;
 use crate::record;
 use crate::value::{Regclass, given};
+use activity_log_core::privacy::TextKind;
 use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -33,6 +36,8 @@ fn pause(
         }
         .into());
     }
+    // Somebody's words, which may hold a secret as any text may.
+    let reason = privacy::scrub_text(&SYSTEM_TENANT, reason, TextKind::Free)?;
     let until = until.map(i64::from);
     if until.is_some_and(|until| until <= clock::now() || until == i64::MAX) {
         return Err(Error::Invalid {
@@ -48,7 +53,7 @@ fn pause(
         &[
             db::uuid(attachment.id.as_bytes()),
             until.map_or((pgrx::pg_sys::TIMESTAMPTZOID, None), db::time),
-            db::text(Some(reason)),
+            db::text(Some(&reason)),
         ],
     )?;
     let until = until
@@ -92,5 +97,5 @@ fn resume(target: default!(Option<Regclass>, "NULL")) -> Result<Uuid, ErrorRepor
 }
 
 fn find(target: Option<Regclass>) -> Result<Attachment, Error> {
-    Attachment::must_be_of(&Target::find(target)?)
+    Attachment::must_be_of(&Target::seen(target)?)
 }

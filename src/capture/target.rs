@@ -20,13 +20,21 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Locks the table against other DDL and looks at it.
-    ///
+    /// Locks the table as CREATE TRIGGER does, and looks at it.
+    pub(super) fn locked(target: Option<Regclass>) -> Result<Self, Error> {
+        Self::find(target, pg_sys::ShareRowExclusiveLock as i32)
+    }
+
+    /// Looks at the table, which writers may go on writing to.
+    pub(super) fn seen(target: Option<Regclass>) -> Result<Self, Error> {
+        Self::find(target, pg_sys::AccessShareLock as i32)
+    }
+
     /// # Errors
     /// [`Error::Missing`] without a table, [`Error::WrongKind`] for what can't be captured.
-    pub(super) fn find(target: Option<Regclass>) -> Result<Self, Error> {
+    fn find(target: Option<Regclass>, mode: pg_sys::LOCKMODE) -> Result<Self, Error> {
         let Regclass(oid) = target.ok_or(Error::Missing { argument: "target" })?;
-        lock(oid);
+        lock(oid, mode);
         let found = db::query(
             Mode::Write,
             include_str!("../../sql/query/capture_target.sql"),
@@ -96,11 +104,11 @@ fn refused_kind(kind: Option<&str>) -> Option<&'static str> {
     })
 }
 
-/// Takes the lock of CREATE TRIGGER until the end of the transaction.
-fn lock(relation: pg_sys::Oid) {
+/// Takes a lock until the end of the transaction.
+fn lock(relation: pg_sys::Oid, mode: pg_sys::LOCKMODE) {
     // SAFETY: any relation may be locked, also one that is gone by then; the server releases the
     // lock at the end of the transaction.
-    unsafe { pg_sys::LockRelationOid(relation, pg_sys::ShareRowExclusiveLock as i32) };
+    unsafe { pg_sys::LockRelationOid(relation, mode) };
 }
 
 /// The columns of a relation, in their order.
