@@ -69,6 +69,26 @@ pub enum Error {
         total: usize,
         problems: Vec<(usize, Error)>,
     },
+    /// This kind of relation can't be captured (42809).
+    WrongKind { what: &'static str },
+    /// A column that the table does not have is named (42703).
+    UndefinedColumn {
+        argument: &'static str,
+        position: usize,
+    },
+    /// Something exists already (42710).
+    Exists {
+        what: Cow<'static, str>,
+        hint: &'static str,
+    },
+    /// An expression of a rule is none that a rule may have (42P17, or 42804 for its type).
+    BadExpression {
+        argument: &'static str,
+        problem: &'static str,
+        is_type: bool,
+    },
+    /// A table without a primary key has no rows to tell apart (0A000).
+    NoKey,
     /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
     /// Something that can't happen did (XX000); the message names the place, never data.
@@ -184,6 +204,34 @@ impl Error {
                     format!("{} of {total} events can't be recorded", problems.len()),
                 )
             }
+            Self::WrongKind { what } => (
+                Code::ERRCODE_WRONG_OBJECT_TYPE,
+                format!("{what} can't be captured"),
+            ),
+            Self::UndefinedColumn { argument, .. } => (
+                Code::ERRCODE_UNDEFINED_COLUMN,
+                format!("{argument} names a column that the table does not have"),
+            ),
+            Self::Exists { what, .. } => (
+                Code::ERRCODE_DUPLICATE_OBJECT,
+                format!("{what} is captured already"),
+            ),
+            Self::BadExpression {
+                argument,
+                problem,
+                is_type,
+            } => (
+                if *is_type {
+                    Code::ERRCODE_DATATYPE_MISMATCH
+                } else {
+                    Code::ERRCODE_INVALID_OBJECT_DEFINITION
+                },
+                format!("invalid {argument}: {problem}"),
+            ),
+            Self::NoKey => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                "a table without a primary key has no rows that can be told apart".into(),
+            ),
             Self::KeyFile { problem } => (
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
@@ -206,6 +254,9 @@ impl Error {
                     .to_string(),
             ),
             Self::Batch { problems, .. } => Some(batch_detail(problems)),
+            Self::UndefinedColumn { argument, position } => {
+                Some(serde_json::json!({"argument": argument, "position": position}).to_string())
+            }
             _ => None,
         }
     }
@@ -246,6 +297,18 @@ impl Error {
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
             }
+            Self::WrongKind { .. } => {
+                "Ordinary and partitioned tables outside the catalog and the log can be captured."
+            }
+            Self::UndefinedColumn { .. } => {
+                "Column names are written as they are stored, without quotes."
+            }
+            Self::Exists { hint, .. } => hint,
+            Self::BadExpression { .. } => {
+                "An expression reads the rows OLD and NEW, calls only functions of superusers and \
+                 of the table's owner, and gives the same for the same rows."
+            }
+            Self::NoKey => "activity.list(object_type => ...) gives the changes of all its rows.",
             Self::KeyFile { .. } => {
                 "The file must be readable by the server, lie outside the data directory and hold \
                  32 bytes as 64 hexadecimal digits."

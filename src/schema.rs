@@ -28,8 +28,13 @@ extension_sql_file!(
     requires = ["record_helpers"]
 );
 extension_sql_file!(
+    "../sql/42_capture_state.sql",
+    name = "capture_state",
+    requires = ["capture_triggers"]
+);
+extension_sql_file!(
     "../sql/50_status.sql",
     name = "status",
-    requires = ["capture_triggers"]
+    requires = ["capture_state"]
 );
 extension_sql_file!("../sql/90_api.sql", name = "api", finalize);

@@ -9,6 +9,8 @@ CREATE TABLE activity.capture_rules (
     metadata_expression  text,
     -- The role with whose rights the expressions run.
     owner_role           text NOT NULL,
+    -- The SQLSTATE with which the expressions were refused after a change of the table.
+    problem              text,
     created_at           timestamptz NOT NULL DEFAULT pg_catalog.now(),
     created_by           text NOT NULL
 );

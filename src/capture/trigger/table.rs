@@ -238,7 +238,7 @@ impl Treatments {
         let mut treatments = Self::default();
         db::query(
             Mode::ReadLatest,
-            include_str!("../../sql/query/capture_columns.sql"),
+            include_str!("../../../sql/query/capture_columns.sql"),
             &[
                 db::uuid(&capture_id),
                 (pg_sys::REGCLASSOID, Some(pg_sys::Datum::from(table))),

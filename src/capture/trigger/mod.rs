@@ -1,14 +1,29 @@
 //! The trigger functions: rows one by one, or those of a whole statement.
+//!
+//! A trigger names its capture. [`table`] keeps how that table is captured and read; [`row`] and
+//! [`value`] take rows apart, [`image`] makes documents of them, and [`writer`] hands events in
+//! batches to `record`, the one write path.
 
 #![allow(unsafe_code)]
 
-use super::image::Change;
-use super::row::Row;
-use super::rows::Rows;
-use super::settings;
-use super::table::Table;
-use super::truncate;
-use super::writer::Writer;
+mod form;
+mod image;
+mod memory;
+mod row;
+mod rows;
+mod settings;
+mod summary;
+mod table;
+mod tenant;
+mod truncate;
+mod value;
+mod writer;
+
+use self::image::Change;
+use self::row::Row;
+use self::rows::Rows;
+use self::table::Table;
+use self::writer::Writer;
 use crate::db::{self, c_function};
 use crate::error::{self, Error};
 use crate::record;
