@@ -3,6 +3,10 @@
 mod attach;
 mod attachment;
 mod coverage;
+mod expression;
+mod memory;
 mod pause;
+mod rules;
 mod target;
+mod transition;
 mod triggers;
