@@ -1,5 +1,5 @@
--- What $1 is to the user $2: schema, name, why it can't be captured (NULL if it can), whether it
--- has a primary key, and whether the user has the rights of its owner.
+-- What $1 is to the user $2: schema, name, why it can't be captured (NULL if it can), and
+-- whether the user has the rights of its owner.
 SELECT n.nspname::text, c.relname::text,
        CASE
            WHEN n.nspname = 'activity' THEN 'log'
@@ -9,7 +9,6 @@ SELECT n.nspname::text, c.relname::text,
            WHEN c.relkind = 'f' THEN 'foreign'
            WHEN c.relkind NOT IN ('r', 'p') THEN 'other'
        END,
-       EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
        pg_catalog.pg_has_role($2, c.relowner, 'USAGE')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = $1

@@ -4,7 +4,11 @@
 mod attach;
 mod attachment;
 mod coverage;
+mod expression;
+mod memory;
 mod pause;
+mod rules;
 mod target;
+mod transition;
 mod trigger;
 mod triggers;

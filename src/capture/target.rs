@@ -15,7 +15,6 @@ pub(super) struct Target {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) columns: Vec<Column>,
-    pub(super) has_key: bool,
     is_owned: bool,
 }
 
@@ -45,8 +44,7 @@ impl Target {
                     oid,
                     schema: row.must(1, "pg_class")?,
                     name: row.must(2, "pg_class")?,
-                    has_key: row.must(4, "pg_class")?,
-                    is_owned: row.must(5, "pg_class")?,
+                    is_owned: row.must(4, "pg_class")?,
                     columns: Vec::new(),
                 };
                 Ok((target, kind))

@@ -36,6 +36,7 @@ const RELATIONS: [&CStr; 8] = [
 static OIDS: [AtomicU32; RELATIONS.len()] = [const { AtomicU32::new(0) }; RELATIONS.len()];
 static CHANGES: [AtomicU64; RELATIONS.len()] = [const { AtomicU64::new(1) }; RELATIONS.len()];
 static ROLE_CHANGES: AtomicU64 = AtomicU64::new(1);
+static CODE_CHANGES: AtomicU64 = AtomicU64::new(1);
 
 /// Moves whenever the relation changes: by DDL, or by a statement on its rows where it carries the
 /// trigger `_changed` (registry, pins, keys, incarnations, log, captures, tenants).
@@ -69,6 +70,11 @@ pub fn role_changes() -> u64 {
     ROLE_CHANGES.load(Ordering::Relaxed)
 }
 
+/// Moves whenever a function or a type is made, changed or dropped.
+pub fn code_changes() -> u64 {
+    CODE_CHANGES.load(Ordering::Relaxed)
+}
+
 /// Registers for the server's notices of change. Once per process; the server keeps no way back.
 pub fn watch_relations() {
     // SAFETY: the callbacks touch only atomics, as the server demands of invalidation callbacks.
@@ -80,6 +86,12 @@ pub fn watch_relations() {
             pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
         ] {
             pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(on_role_change), none);
+        }
+        for cache in [
+            pg_sys::SysCacheIdentifier::PROCOID,
+            pg_sys::SysCacheIdentifier::TYPEOID,
+        ] {
+            pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(on_code_change), none);
         }
     }
 }
@@ -105,6 +117,14 @@ unsafe extern "C-unwind" fn on_role_change(
     _hash: u32,
 ) {
     ROLE_CHANGES.fetch_add(1, Ordering::Relaxed);
+}
+
+unsafe extern "C-unwind" fn on_code_change(
+    _argument: pg_sys::Datum,
+    _cache: std::ffi::c_int,
+    _hash: u32,
+) {
+    CODE_CHANGES.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Takes in what other sessions have committed, so that the counters above are up to date.
