@@ -246,9 +246,9 @@ pub(super) fn one_of(
         return Ok(words[0]);
     };
     let found = words.iter().find(|known| **known == word);
-    found.copied().ok_or_else(|| {
-        Error::invalid(argument, format!("it must be one of {}", words.join(", ")))
-    })
+    found
+        .copied()
+        .ok_or_else(|| Error::invalid(argument, format!("it must be one of {}", words.join(", "))))
 }
 
 /// Statement level is refused where it would log changes before their cause, or miss some.

@@ -79,7 +79,8 @@ impl Rule {
 
     /// The rules of a capture, as they are committed.
     pub(super) fn of(capture_id: &[u8; 16]) -> Result<Vec<Self>, Error> {
-        let sql = format!("SELECT {COLUMNS} WHERE r.capture_id = $1 ORDER BY r.created_at, r.rule_id");
+        let sql =
+            format!("SELECT {COLUMNS} WHERE r.capture_id = $1 ORDER BY r.created_at, r.rule_id");
         db::query(Mode::ReadLatest, &sql, &[db::uuid(capture_id)], Self::read)
     }
 

@@ -20,10 +20,7 @@ use std::rc::Rc;
 /// What came of a rule for one row.
 pub(super) enum Outcome {
     /// The row made the transition: an event with this action, and a jsonb container.
-    Event {
-        rule: Rc<Rule>,
-        metadata: Vec<u8>,
-    },
+    Event { rule: Rc<Rule>, metadata: Vec<u8> },
     /// The rule could not be applied.
     Failed { rule: Uuid },
 }
@@ -335,8 +332,7 @@ impl Transitions {
     fn value(&self, state: *mut pg_sys::ExprState) -> (pg_sys::Datum, bool) {
         let mut is_null = true;
         // SAFETY: the state and the context are this value's own, the slots those of `apply`.
-        let value =
-            unsafe { pg_sys::ExecEvalExprSwitchContext(state, self.row, &raw mut is_null) };
+        let value = unsafe { pg_sys::ExecEvalExprSwitchContext(state, self.row, &raw mut is_null) };
         (value, is_null)
     }
 }

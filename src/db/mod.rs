@@ -9,9 +9,9 @@ mod trigger;
 
 pub use descriptor::{attribute, name_text, release_descriptor};
 pub use relations::{
-    Relation, accept_changes, changes, code_changes, exists, find, lock_shared, oid, qualified_name,
-    relation_name, relations_of_schema, revoke_default_grants, role_changes, role_name,
-    table_changes, watch_relations, watch_table,
+    Relation, accept_changes, changes, code_changes, exists, find, lock_shared, oid,
+    qualified_name, relation_name, relations_of_schema, revoke_default_grants, role_changes,
+    role_name, table_changes, watch_relations, watch_table,
 };
 pub use session::{
     Failure, Scope, as_owner, as_restricted, data_directory, in_subtransaction, random, set_option,

@@ -95,8 +95,14 @@ pub(super) unsafe fn check(
         return bad("it calls a volatile function");
     }
     for reference in &survey.references {
-        if !(if reference.is_old { terms.has_old } else { terms.has_new }) {
-            return bad("it reads a row that the operation does not have: an insert has no OLD, a delete no NEW");
+        if !(if reference.is_old {
+            terms.has_old
+        } else {
+            terms.has_new
+        }) {
+            return bad(
+                "it reads a row that the operation does not have: an insert has no OLD, a delete no NEW",
+            );
         }
         if reference.number < 0 {
             return bad("it reads a system column");
@@ -105,7 +111,9 @@ pub(super) unsafe fn check(
         let is_hidden = wanted == Wanted::Metadata
             && unsafe { is_hidden(relation, reference.number, terms.hidden) };
         if is_hidden {
-            return bad("it reads a column that is excluded or redacted, or the whole row of a table with such columns");
+            return bad(
+                "it reads a column that is excluded or redacted, or the whole row of a table with such columns",
+            );
         }
     }
     let parameters = [
@@ -119,7 +127,9 @@ pub(super) unsafe fn check(
         &parameters,
     )?;
     if foreign != Some(false) {
-        return bad("it uses a function or type that belongs to neither a superuser nor the table's owner, or is temporary");
+        return bad(
+            "it uses a function or type that belongs to neither a superuser nor the table's owner, or is temporary",
+        );
     }
     Ok(())
 }

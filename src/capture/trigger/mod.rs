@@ -8,7 +8,6 @@
 
 mod form;
 mod image;
-mod memory;
 mod row;
 mod rows;
 mod settings;

@@ -3,11 +3,11 @@
 #![allow(unsafe_code)]
 
 use super::image::{Change, Image, row_name};
-use super::memory::OwnedMemory;
 use super::row::Row;
 use super::summary::{Subject, Summary};
 use super::table::Table;
 use super::tenant::{self, Tenant};
+use crate::capture::memory::OwnedMemory;
 use crate::context::{self, Context};
 use crate::error::Error;
 use crate::privacy::{self, TenantScrubber};

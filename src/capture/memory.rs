@@ -54,6 +54,14 @@ impl OwnedMemory {
         unsafe { pg_sys::MemoryContextSwitchTo(outer) };
     }
 
+    /// Runs `work` with this as the current context.
+    pub(super) fn within<R>(&self, work: impl FnOnce() -> R) -> R {
+        let outer = self.enter();
+        let result = work();
+        self.leave(outer);
+        result
+    }
+
     /// Frees everything in it.
     pub(super) fn reset(&self) {
         // SAFETY: the context is valid, and nothing allocated in it is used any more.
