@@ -25,13 +25,15 @@ macro_rules! table {
 }
 
 /// The tables in the order in which they are made. A script runs where its table is missing.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 11] = [
     table!("10", "log"),
     table!("11", "incarnations"),
     table!("20", "tenants"),
     table!("21", "role_tenants"),
     table!("30", "actions"),
     table!("31", "action_versions"),
+    table!("32", "captures"),
+    table!("33", "capture_rules"),
     table!("40", "key_epochs"),
     table!("50", "events"),
     table!("51", "idempotency_keys"),

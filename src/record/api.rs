@@ -69,7 +69,7 @@ fn taken(stamped: &[(Stamp, Event<'_>); 1]) -> Result<Option<[u8; 16]>, Error> {
 
 /// Runs a recording as `activity.on_error` says: `raise` lets the statement fail; `warn` rolls
 /// back what was half done, warns and goes on without the event.
-pub(super) fn tolerate<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<Option<R>, Error> {
+pub fn tolerate<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<Option<R>, Error> {
     if settings::ON_ERROR.get() == OnError::Raise {
         return work().map(Some);
     }

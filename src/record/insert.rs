@@ -120,7 +120,7 @@ fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
         given(&event.user_agent),
         text(common.role),
         Some(value::varlena(&event.metadata)),
-        None,
+        event.changes.as_deref().map(value::varlena),
     ]
 }
 
