@@ -8,6 +8,9 @@ pub const OTHER_TENANT: &str = "ca970000-0000-4000-8000-0000000000bb";
 /// The two ways of capturing. What is expected holds for both.
 pub const LEVELS: [&str; 2] = ["row", "statement"];
 
+/// What can be asked for where a change of a row causes others, and for partitions: row level.
+pub const ROW_LEVELS: [&str; 2] = ["row", "auto"];
+
 /// A fresh log of the shared cluster, and what replays it.
 pub fn log() -> Database<'static> {
     log_in(Cluster::shared())
@@ -133,7 +136,19 @@ impl Attached {
 /// changes, those of each object in this order.
 #[track_caller]
 pub fn tell(definitions: &str, tables: &[&str], story: &str, expected: &[&str]) {
-    for level in LEVELS {
+    tell_at(LEVELS, definitions, tables, story, expected);
+}
+
+/// The same at these levels.
+#[track_caller]
+pub fn tell_at(
+    levels: [&str; 2],
+    definitions: &str,
+    tables: &[&str],
+    story: &str,
+    expected: &[&str],
+) {
+    for level in levels {
         let mut attached = Attached::new(definitions, tables, level);
         attached.run(story);
         let found = by_object(changes(&mut attached.session));
@@ -145,8 +160,14 @@ pub fn tell(definitions: &str, tables: &[&str], story: &str, expected: &[&str]) 
 
 /// The same, with the order of all changes as given: a cause comes before its effect.
 #[track_caller]
-pub fn tell_in_order(definitions: &str, tables: &[&str], story: &str, expected: &[&str]) {
-    for level in LEVELS {
+pub fn tell_in_order(
+    levels: [&str; 2],
+    definitions: &str,
+    tables: &[&str],
+    story: &str,
+    expected: &[&str],
+) {
+    for level in levels {
         let mut attached = Attached::new(definitions, tables, level);
         attached.run(story);
         assert_eq!(changes(&mut attached.session), expected, "at {level} level");

@@ -13,4 +13,5 @@ mod replication;
 mod tenants;
 mod transactions;
 mod types;
+mod values;
 mod ways;

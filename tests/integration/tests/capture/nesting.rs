@@ -1,11 +1,15 @@
 //! Changes that cause changes: foreign keys and triggers. Each is seen once, as stored, and behind
 //! its cause.
 
-use crate::captured::{Attached, LEVELS, changes, tell, tell_in_order};
+use crate::captured::{
+    Attached, LEVELS, ROW_LEVELS, TENANT, changes, tell, tell_at, tell_in_order,
+};
+use activity_log_integration::expect_error;
 
 #[test]
 fn what_foreign_keys_do_to_other_tables_is_seen() {
-    tell(
+    tell_at(
+        ROW_LEVELS,
         "CREATE TABLE parent (id int PRIMARY KEY);
          CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent ON DELETE CASCADE ON UPDATE CASCADE);
          CREATE TABLE friend (id int PRIMARY KEY, parent int REFERENCES parent ON DELETE SET NULL ON UPDATE CASCADE);
@@ -31,6 +35,7 @@ fn what_foreign_keys_do_to_other_tables_is_seen() {
 #[test]
 fn a_foreign_key_to_the_own_table_is_seen_in_the_order_of_cause_and_effect() {
     tell_in_order(
+        ROW_LEVELS,
         "CREATE TABLE node (id int PRIMARY KEY, parent int REFERENCES node ON DELETE CASCADE ON UPDATE CASCADE);
          INSERT INTO node VALUES (1, 1), (2, 1), (3, 2)",
         &["node(id)"],
@@ -100,6 +105,7 @@ fn a_trigger_that_changes_the_row_again_is_seen_behind_the_change_that_fired_it(
     ]
     .concat();
     tell_in_order(
+        ROW_LEVELS,
         &[NESTED, NESTED_TRIGGER].concat(),
         &["item(id)", "total(id)"],
         NESTED_STORY,
@@ -128,10 +134,11 @@ fn a_trigger_that_comes_after_capture_is_seen_in_the_same_order() {
 #[test]
 fn a_statement_trigger_that_changes_the_table_again_is_seen_behind_its_cause() {
     tell_in_order(
+        LEVELS,
         "CREATE TABLE item (id int PRIMARY KEY, qty int);
          CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              UPDATE item SET qty = 100 WHERE qty < 100; RETURN NULL; END $$;
-         CREATE TRIGGER \"!!again\" AFTER INSERT ON item FOR EACH STATEMENT EXECUTE FUNCTION again();",
+         CREATE TRIGGER a_again AFTER INSERT ON item FOR EACH STATEMENT EXECUTE FUNCTION again();",
         &["item(id)"],
         "INSERT INTO item VALUES (1, 1)",
         &[
@@ -144,6 +151,7 @@ fn a_statement_trigger_that_changes_the_table_again_is_seen_behind_its_cause() {
 #[test]
 fn a_deferred_constraint_trigger_that_changes_the_row_at_commit_is_seen() {
     tell_in_order(
+        ROW_LEVELS,
         "CREATE TABLE item (id int PRIMARY KEY, qty int);
          CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              UPDATE item SET qty = qty + 1000 WHERE id = NEW.id; RETURN NULL; END $$;
@@ -178,4 +186,26 @@ fn a_trigger_of_one_table_that_writes_another_through_spi_is_seen() {
             r#"trace 12 created {"id": 12, "what": "DELETE"}"#,
         ],
     );
+}
+
+#[test]
+fn statement_level_is_refused_where_it_would_log_an_effect_before_its_cause() {
+    let tables = [
+        (NESTED_TRIGGER, "AFTER ROW trigger"),
+        (
+            "ALTER TABLE item ADD parent int REFERENCES item ON DELETE CASCADE",
+            "foreign key",
+        ),
+    ];
+    for (addition, reason) in tables {
+        let mut attached = Attached::new(&[NESTED, addition].concat(), &[], "row");
+        let refused = attached.session.batch_execute(&format!(
+            "SELECT activity.attach('item', tenant_id => '{TENANT}', level => 'statement')"
+        ));
+        let refusal = expect_error(refused, "22023");
+        assert!(refusal.message.contains(reason), "{refusal:?}");
+        let triggers =
+            "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass AND tgname LIKE '!%'";
+        assert_eq!(attached.session.number(triggers), 0);
+    }
 }

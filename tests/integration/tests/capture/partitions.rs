@@ -1,7 +1,7 @@
 //! Partitioned tables: changes through the parent, aimed at a leaf, and across partitions, under
 //! the name of the table that was attached.
 
-use crate::captured::{Attached, LEVELS, by_object, changes, tell};
+use crate::captured::{Attached, ROW_LEVELS, by_object, changes, tell_at};
 
 /// Two levels of partitions, with columns in another order in one of them.
 const MEASURE: &str = "CREATE TABLE measure (id int, region text, value int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
@@ -16,7 +16,8 @@ const MEASURE: &str = "CREATE TABLE measure (id int, region text, value int, PRI
 
 #[test]
 fn changes_through_the_parent_are_seen_once() {
-    tell(
+    tell_at(
+        ROW_LEVELS,
         MEASURE,
         &["measure(id,region)"],
         "INSERT INTO measure VALUES (4, 'us', 4), (150, 'br', 5);
@@ -34,7 +35,8 @@ fn changes_through_the_parent_are_seen_once() {
 
 #[test]
 fn changes_aimed_at_a_leaf_are_seen_once_under_the_name_of_the_parent() {
-    tell(
+    tell_at(
+        ROW_LEVELS,
         MEASURE,
         &["measure(id,region)"],
         "INSERT INTO measure_us (id, region, value) VALUES (5, 'us', 5);
@@ -52,7 +54,7 @@ fn changes_aimed_at_a_leaf_are_seen_once_under_the_name_of_the_parent() {
 
 #[test]
 fn a_row_that_moves_to_another_partition_stays_one_object() {
-    for level in LEVELS {
+    for level in ROW_LEVELS {
         let mut attached = Attached::new(MEASURE, &["measure(id,region)"], level);
         attached.run(
             "UPDATE measure SET region = 'us', value = 11 WHERE id = 1;
@@ -69,7 +71,7 @@ fn a_row_that_moves_to_another_partition_stays_one_object() {
 
 #[test]
 fn truncate_of_the_parent_is_seen() {
-    for level in LEVELS {
+    for level in ROW_LEVELS {
         let mut attached = Attached::new(MEASURE, &["measure(id,region)"], level);
         attached.run("TRUNCATE measure; INSERT INTO measure VALUES (9, 'eu', 9)");
         let found = changes(&mut attached.session);
@@ -83,7 +85,7 @@ fn truncate_of_the_parent_is_seen() {
 
 #[test]
 fn truncate_of_a_partition_says_which() {
-    for level in LEVELS {
+    for level in ROW_LEVELS {
         let mut attached = Attached::new(MEASURE, &["measure(id,region)"], level);
         attached.run("TRUNCATE measure_us");
         let metadata = attached
@@ -96,7 +98,7 @@ fn truncate_of_a_partition_says_which() {
 
 #[test]
 fn a_partition_that_is_made_or_attached_later_is_captured_too() {
-    for level in LEVELS {
+    for level in ROW_LEVELS {
         let mut attached = Attached::new(MEASURE, &["measure(id,region)"], level);
         attached.run(
             "CREATE TABLE measure_cn PARTITION OF measure FOR VALUES IN ('cn');
@@ -119,7 +121,7 @@ fn a_partition_that_is_made_or_attached_later_is_captured_too() {
 
 #[test]
 fn rows_of_an_inheriting_table_belong_to_who_is_attached() {
-    for level in LEVELS {
+    for level in ROW_LEVELS {
         let mut attached = Attached::new(
             "CREATE TABLE base (id int PRIMARY KEY, n int); CREATE TABLE derived (extra int) INHERITS (base);
              INSERT INTO base VALUES (1, 1); INSERT INTO derived VALUES (2, 2, 2);",

@@ -12,6 +12,7 @@ const ITEM: &str =
 #[test]
 fn what_is_rolled_back_was_never_captured() {
     tell_in_order(
+        LEVELS,
         ITEM,
         &["item(id)"],
         "BEGIN; UPDATE item SET qty = 1; SAVEPOINT a; UPDATE item SET qty = 2; SAVEPOINT b;
@@ -109,6 +110,7 @@ fn prepared_transactions_are_seen_when_they_commit_also_after_a_crash() {
 #[test]
 fn a_session_in_the_role_of_a_replica_is_captured_once() {
     tell_in_order(
+        LEVELS,
         ITEM,
         &["item(id)"],
         "SET session_replication_role = replica;

@@ -279,6 +279,7 @@ fn generated_and_identity_columns_are_seen_as_stored() {
 #[test]
 fn functions_code_blocks_and_cursors_are_seen() {
     tell_in_order(
+        LEVELS,
         "CREATE TABLE item (id int PRIMARY KEY, qty int);
          CREATE FUNCTION add(id int) RETURNS int LANGUAGE sql AS 'INSERT INTO item VALUES ($1, 0) RETURNING id';
          CREATE PROCEDURE change(key int) LANGUAGE plpgsql AS
