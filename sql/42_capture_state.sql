@@ -109,21 +109,37 @@ AS $$
                 ELSE 'row' END
 $$;
 
+-- The level at which the triggers on the table itself are complete; NULL if they are at none.
+CREATE FUNCTION activity._level_in_effect(p_capture_id uuid, p_relation oid, p_replicated boolean) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.level
+    FROM (VALUES ('statement'), ('row')) l (level)
+    WHERE (SELECT bool_and(coalesce(a.enabled, 'D') = w.enabled)
+           FROM activity._wanted_triggers(p_relation, l.level, p_replicated) w
+           LEFT JOIN activity._capture_triggers() a
+             ON a.relation = w.relation AND a.capture_id = p_capture_id::text AND a.kind = w.kind
+           WHERE w.is_root AND w.kind <> 'truncate')
+$$;
+
 -- Every trigger that is wanted, beside what there is: is_sound is false where they differ. One
--- capture, or all.
+-- capture, or all. A table on 'auto' that is complete at level row may stay there.
 CREATE FUNCTION activity._capture_soundness(p_capture_id uuid)
-RETURNS TABLE (capture_id uuid, relation oid, level text, kind text, is_wanted boolean, is_sound boolean)
+RETURNS TABLE (capture_id uuid, relation oid, level text, kind text, is_wanted boolean, is_there boolean, is_sound boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH actual AS MATERIALIZED (
         SELECT * FROM activity._capture_triggers()
     ), captured AS MATERIALIZED (
-        SELECT c.capture_id, t.relation, c.replicated, activity._wanted_level(c.level, t.relation) AS level
+        SELECT c.capture_id, t.relation, c.replicated,
+               CASE WHEN c.level = 'auto' AND activity._level_in_effect(c.capture_id, t.relation, c.replicated) = 'row'
+                    THEN 'row' ELSE activity._wanted_level(c.level, t.relation) END AS level
         FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id)
         WHERE t.relation IS NOT NULL AND (p_capture_id IS NULL OR c.capture_id = p_capture_id)
     )
-    SELECT c.capture_id, w.relation, c.level, w.kind, w.enabled <> 'D',
+    SELECT c.capture_id, w.relation, c.level, w.kind, w.enabled <> 'D', a.enabled IS NOT NULL,
            coalesce(a.enabled, 'D') = w.enabled
     FROM captured c
     CROSS JOIN LATERAL activity._wanted_triggers(c.relation, c.level, c.replicated) w
@@ -156,3 +172,11 @@ AS $$
         WHERE e.evtname = w.name AND e.evtenabled = 'A'
           AND p.pronamespace = 'activity'::regnamespace AND p.proname = w.function)
 $$;
+
+-- Fired after DDL, by event triggers that setup() makes. They are C functions and resolve no name.
+CREATE FUNCTION activity._on_schema_change() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_schema_change';
+COMMENT ON FUNCTION activity._on_schema_change() IS 'Follows captured tables through DDL.';
+CREATE FUNCTION activity._on_drop() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_drop';
+COMMENT ON FUNCTION activity._on_drop() IS 'Notices when captured tables, or the triggers on them, are dropped.';

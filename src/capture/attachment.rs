@@ -61,6 +61,12 @@ impl Attachment {
         db::query(Mode::Write, SELECT, &[], Self::read)
     }
 
+    /// A capture by its id.
+    pub(super) fn by_id(id: Uuid) -> Result<Option<Self>, Error> {
+        let sql = format!("{SELECT} WHERE c.capture_id = $1");
+        Ok(db::query(Mode::Write, &sql, &[db::uuid(id.as_bytes())], Self::read)?.pop())
+    }
+
     /// The capture of a table, if it is captured itself, not only through its parent.
     pub(super) fn of(relation: pg_sys::Oid) -> Result<Option<Self>, Error> {
         db::oid(Relation::Captures)?;

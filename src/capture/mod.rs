@@ -3,12 +3,17 @@
 
 mod attach;
 mod attachment;
+mod condition;
 mod coverage;
 mod expression;
 mod memory;
 mod pause;
 mod rules;
+mod schema_changes;
+mod shape;
 mod target;
 mod transition;
 mod trigger;
 mod triggers;
+
+pub use condition::{Place, put_right};
