@@ -112,6 +112,6 @@ SELECT activity.attach('bench.orders_statement', level => 'statement');
 -- The application has rights on its tables, none on the log, and may read what its own backend
 -- has used of the CPU.
 CREATE ROLE bench_shop LOGIN IN ROLE pg_read_server_files;
-GRANT USAGE ON SCHEMA bench TO bench_shop;
+GRANT USAGE ON SCHEMA bench, activity TO bench_shop;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA bench TO bench_shop;
 GRANT EXECUTE ON FUNCTION pg_read_file(text) TO bench_shop;
