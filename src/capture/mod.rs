@@ -6,7 +6,6 @@ mod attachment;
 mod condition;
 mod coverage;
 mod expression;
-mod memory;
 mod pause;
 mod rules;
 mod schema_changes;
