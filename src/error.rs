@@ -62,6 +62,8 @@ pub enum Error {
     NoRowTenant,
     /// A trigger names a capture that does not exist (55000).
     OrphanTrigger,
+    /// A trigger function was called by something else than the trigger it is made for (39P01).
+    NotItsTrigger,
     /// The log can't be changed (42501).
     AppendOnly { relation: String },
     /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
@@ -150,6 +152,10 @@ impl Error {
             Self::NoRowTenant => (
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 "no tenant: the captured row does not say whose it is".into(),
+            ),
+            Self::NotItsTrigger => (
+                Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "a trigger function of activity_log was not called by its trigger".into(),
             ),
             Self::OrphanTrigger => (
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -276,6 +282,7 @@ impl Error {
                 "The table was attached with on_missing_tenant => 'error'. Give the row a tenant \
                  that activity.tenants knows, or set the context."
             }
+            Self::NotItsTrigger => "activity.setup() and activity.attach() make the triggers.",
             Self::OrphanTrigger => {
                 "activity.coverage() lists it; activity.attach() captures the table anew, DROP \
                  TRIGGER ends it."

@@ -25,10 +25,7 @@ impl Condition {
         db::query(
             Mode::Write,
             include_str!("../../sql/query/capture_condition.sql"),
-            &[
-                db::uuid(attachment.id.as_bytes()),
-                oid_parameter(relation),
-            ],
+            &[db::uuid(attachment.id.as_bytes()), oid_parameter(relation)],
             |row| {
                 Ok(Self {
                     in_effect: row.get(1),

@@ -134,10 +134,7 @@ fn check_rules(capture: Uuid, relation: pg_sys::Oid) -> Result<Vec<String>, Erro
         };
         db::run(
             "UPDATE activity.capture_rules SET problem = $2 WHERE rule_id = $1 AND problem IS DISTINCT FROM $2",
-            &[
-                db::uuid(rule.id.as_bytes()),
-                db::text(problem.as_deref()),
-            ],
+            &[db::uuid(rule.id.as_bytes()), db::text(problem.as_deref())],
         )?;
         if problem.is_some() {
             misfits.push(rule.id.to_string());

@@ -255,7 +255,7 @@ pub(super) unsafe fn row_name<'r>(table: &'r Table, row: &Row<'r>) -> Option<Cow
     let part = |(index, form): &'r (usize, Form)| -> Cow<'r, str> {
         // SAFETY: promised by the caller.
         row.get(*index)
-            .map_or(Cow::Borrowed(""), |datum| unsafe { form.text(datum) })
+            .map_or(Cow::Borrowed(""), |datum| unsafe { form.name(datum) })
     };
     match &table.key[..] {
         [] => None,

@@ -39,12 +39,18 @@ enum Operation {
     Delete,
 }
 
+/// The part of a trigger's event that says when and for what it fires.
+const FIRING: u32 = pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_TIMINGMASK;
+const AFTER_ROW: u32 = pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_AFTER;
+const AFTER_STATEMENT: u32 = pg_sys::TRIGGER_EVENT_AFTER;
+const BEFORE_STATEMENT: u32 = pg_sys::TRIGGER_EVENT_BEFORE;
+
 /// AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW.
 unsafe fn capture_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: the server hands over valid call information; the slots of a row trigger hold the
     // rows while the function runs.
     unsafe {
-        run(fcinfo, |trigger, table| {
+        run(fcinfo, AFTER_ROW, |trigger, table| {
             let row = |slot| Row::in_slot(slot);
             let change = match operation(trigger) {
                 Operation::Insert => Change::Created(row((*trigger).tg_trigslot)),
@@ -65,8 +71,8 @@ unsafe fn capture_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 unsafe fn capture_statement(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: as above; transition tables live as long as the statement.
     unsafe {
-        run(fcinfo, |trigger, table| {
-            let rows = Transitions::of(trigger);
+        run(fcinfo, AFTER_STATEMENT, |trigger, table| {
+            let rows = Transitions::of(trigger)?;
             let limit = crate::settings::CAPTURE_ROW_LIMIT.get();
             let mut writer = if limit > 0 && rows.count() > i64::from(limit) {
                 Writer::summing_up(table)?
@@ -83,7 +89,7 @@ unsafe fn capture_statement(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 unsafe fn capture_truncate(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: as above.
     unsafe {
-        run(fcinfo, |trigger, table| {
+        run(fcinfo, BEFORE_STATEMENT, |trigger, table| {
             truncate::write(&table, (*trigger).tg_relation)
         })
     }
@@ -95,6 +101,7 @@ unsafe fn capture_truncate(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 /// `fcinfo` is the call information the server handed to a trigger function.
 unsafe fn run(
     fcinfo: pg_sys::FunctionCallInfo,
+    firing: u32,
     work: impl FnOnce(*mut pg_sys::TriggerData, Rc<Table>) -> Result<(), Error>,
 ) -> pg_sys::Datum {
     // SAFETY: promised by the caller; `trigger_relation` checks that this is a trigger.
@@ -102,8 +109,11 @@ unsafe fn run(
         db::trigger_relation(fcinfo);
         let trigger = (*fcinfo).context.cast::<pg_sys::TriggerData>();
         record::tolerate(|| {
+            if (*trigger).tg_event & FIRING != firing {
+                return Err(Error::NotItsTrigger);
+            }
             let table = Table::of((*trigger).tg_relation, capture_id((*trigger).tg_trigger)?)?;
-            if table.is_paused() {
+            if !table.is_captured || table.is_paused() {
                 return Ok(());
             }
             settings::printing(table.depends_on_settings, || work(trigger, table))
@@ -148,14 +158,25 @@ struct Transitions {
 impl Transitions {
     /// # Safety
     /// The trigger data is valid.
-    unsafe fn of(trigger: *mut pg_sys::TriggerData) -> Self {
+    unsafe fn of(trigger: *mut pg_sys::TriggerData) -> Result<Self, Error> {
         // SAFETY: both tables hold rows of the trigger's relation, or are not there.
-        unsafe {
+        let transitions = unsafe {
             let columns = (*(*trigger).tg_relation).rd_att;
             Self {
                 old: Rows::of((*trigger).tg_oldtable, columns),
                 new: Rows::of((*trigger).tg_newtable, columns),
             }
+        };
+        // SAFETY: the trigger data is valid.
+        let has_needed = match unsafe { operation(trigger) } {
+            Operation::Insert => transitions.new.is_some(),
+            Operation::Delete => transitions.old.is_some(),
+            Operation::Update => transitions.old.is_some() && transitions.new.is_some(),
+        };
+        if has_needed {
+            Ok(transitions)
+        } else {
+            Err(Error::NotItsTrigger)
         }
     }
 

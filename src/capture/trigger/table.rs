@@ -42,6 +42,8 @@ pub(super) enum TenantSource {
 pub(super) struct Table {
     pub(super) capture_id: [u8; 16],
     pub(super) relation: pg_sys::Oid,
+    /// Whether it is the table that was attached: a trigger can be copied to another.
+    pub(super) is_captured: bool,
     pub(super) object_type: String,
     pub(super) action_prefix: String,
     pub(super) tenant: TenantSource,
@@ -145,7 +147,7 @@ impl Table {
     ) -> Result<Self, Error> {
         // SAFETY: the relation is open.
         let oid = unsafe { (*relation).rd_id };
-        let capture = Capture::read(capture_id)?;
+        let capture = Capture::read(capture_id, oid)?;
         let treatments = Treatments::read(capture_id, oid)?;
         let memory = OwnedMemory::lasting(c"activity_log captured table");
         // SAFETY: the descriptor of an open relation is valid.
@@ -167,6 +169,7 @@ impl Table {
         Ok(Self {
             capture_id,
             relation: oid,
+            is_captured: capture.is_of_table,
             object_type: capture.object_type,
             action_prefix: capture.action_prefix,
             tenant,
@@ -192,16 +195,25 @@ struct Capture {
     scrub: bool,
     must_have_tenant: bool,
     pause: Option<Pause>,
+    is_of_table: bool,
 }
 
 impl Capture {
-    fn read(capture_id: [u8; 16]) -> Result<Self, Error> {
+    /// In a restored copy tables have other OIDs until `migrate()`, so there their name has to do.
+    fn read(capture_id: [u8; 16], table: pg_sys::Oid) -> Result<Self, Error> {
         const PLACE: &str = "captures";
         db::query(
             Mode::ReadLatest,
             "SELECT object_type, action_prefix, tenant_id, scrub, on_missing_tenant = 'error', \
-                    paused_at IS NOT NULL, paused_until FROM activity.captures WHERE capture_id = $1",
-            &[db::uuid(&capture_id)],
+                    paused_at IS NOT NULL, paused_until, \
+                    c.relation = t.oid OR (c.schema_name = n.nspname AND c.table_name = t.relname) \
+             FROM activity.captures c, \
+                  pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace \
+             WHERE c.capture_id = $1 AND t.oid = coalesce(pg_partition_root($2), $2)",
+            &[
+                db::uuid(&capture_id),
+                (pg_sys::REGCLASSOID, Some(pg_sys::Datum::from(table))),
+            ],
             |row| {
                 let is_paused: bool = row.must(6, PLACE)?;
                 let until: Option<pgrx::datum::TimestampWithTimeZone> = row.get(7);
@@ -214,6 +226,7 @@ impl Capture {
                     pause: is_paused.then(|| Pause {
                         until: until.map(i64::from),
                     }),
+                    is_of_table: row.must(8, PLACE)?,
                 })
             },
         )?

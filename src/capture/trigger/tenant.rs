@@ -87,20 +87,25 @@ pub(super) unsafe fn of_row(
     known(table, found)
 }
 
+/// The tenant that a value names.
+///
 /// # Safety
 /// `datum` is a value of the form's type.
-unsafe fn of_value(form: &Form, datum: pg_sys::Datum) -> Result<Option<[u8; 16]>, Error> {
+pub(super) unsafe fn of_value(
+    form: &Form,
+    datum: pg_sys::Datum,
+) -> Result<Option<[u8; 16]>, Error> {
     // SAFETY: promised by the caller.
     unsafe {
         if matches!(form.kind, Kind::Uuid) {
             return Ok(Some(value::uuid(datum)));
         }
-        of_name(&form.text(datum))
+        of_name(&form.name(datum))
     }
 }
 
 /// The tenant whose `external_id` this is, or whose UUID it spells.
-pub(super) fn of_name(name: &str) -> Result<Option<[u8; 16]>, Error> {
+fn of_name(name: &str) -> Result<Option<[u8; 16]>, Error> {
     let at = db::changes(Relation::Tenants);
     let kept = NAMES
         .with_borrow(|(seen, names)| (*seen == at).then(|| names.get(name).copied()).flatten());

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use super::form::Form;
 use super::table::{Table, TenantSource};
 use super::tenant::{self, Tenant};
 use crate::access;
@@ -13,6 +14,7 @@ use crate::value;
 use activity_log_core::record::Source;
 use pgrx::pg_sys;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Tables up to this size, in bytes, are counted. TRUNCATE is what is used on large ones because
 /// it reads nothing, so there the planner's estimate has to do.
@@ -70,7 +72,12 @@ fn losses(table: &Table, name: &str) -> Result<Vec<Loss>, Error> {
     let (bytes, estimated_rows) = size(table.relation)?;
     let is_small = bytes <= COUNTED_SIZE;
     match (&table.tenant, is_small) {
-        (TenantSource::Column { name: column, .. }, true) => counted_by_tenant(name, column),
+        (
+            TenantSource::Column {
+                name: column, form, ..
+            },
+            true,
+        ) => counted_by_tenant(name, column, form),
         // Whose rows they are is written in each of them, and nobody reads them any more.
         (TenantSource::Column { .. }, false) => Ok(vec![Loss {
             tenant: Tenant::Known(access::SYSTEM_TENANT),
@@ -107,15 +114,23 @@ fn count(name: &str) -> Result<i64, Error> {
     db::value(Mode::Write, &sql, &[])?.ok_or(Error::Internal { place: "truncate" })
 }
 
-fn counted_by_tenant(name: &str, column: &str) -> Result<Vec<Loss>, Error> {
-    let column = pgrx::spi::quote_identifier(column);
-    let sql = format!("SELECT t.{column}::text, count(*) FROM {name} t GROUP BY 1 ORDER BY 1");
+/// The values of the column are printed here, as those of changed rows are: a cast in SQL could
+/// be one that the table's owner made, and would run with the rights of the log.
+fn counted_by_tenant(name: &str, column: &str, form: &Form) -> Result<Vec<Loss>, Error> {
+    let sql = format!("SELECT {} FROM {name}", pgrx::spi::quote_identifier(column));
+    let mut counts: BTreeMap<Option<[u8; 16]>, i64> = BTreeMap::new();
     db::query(Mode::Write, &sql, &[], |row| {
-        let owner: Option<String> = row.get(1);
-        let found = owner.as_deref().map(tenant::of_name).transpose()?;
-        Ok(Loss {
-            tenant: found.flatten().map_or(Tenant::Missing, Tenant::Known),
-            rows: Rows::Counted(row.must(2, "truncate")?),
-        })
-    })
+        let tenant = match row.datum(1) {
+            // SAFETY: the form is that of the column.
+            Some(datum) => unsafe { tenant::of_value(form, datum) }?,
+            None => None,
+        };
+        *counts.entry(tenant).or_default() += 1;
+        Ok(())
+    })?;
+    let loss = |(tenant, rows): (Option<[u8; 16]>, i64)| Loss {
+        tenant: tenant.map_or(Tenant::Missing, Tenant::Known),
+        rows: Rows::Counted(rows),
+    };
+    Ok(counts.into_iter().map(loss).collect())
 }

@@ -70,6 +70,21 @@ impl Form {
         }
     }
 
+    /// The value as the name of something: blanks that only fill a `char(n)` don't count.
+    ///
+    /// # Safety
+    /// `datum` is a value of the form's type.
+    pub(super) unsafe fn name(&self, datum: pg_sys::Datum) -> Cow<'_, str> {
+        // SAFETY: promised by the caller.
+        let text = unsafe { self.text(datum) };
+        match text {
+            Cow::Borrowed(text) if self.type_oid == pg_sys::BPCHAROID => {
+                Cow::Borrowed(text.trim_end_matches(' '))
+            }
+            text => text,
+        }
+    }
+
     /// What the type's output function gives.
     ///
     /// # Safety

@@ -220,7 +220,7 @@ impl Writer {
             return Ok(None);
         };
         // SAFETY: promised by the caller.
-        let text = unsafe { form.text(datum) };
+        let text = unsafe { form.name(datum) };
         let text = limits::cut(&text, limits::MAX_IDENTIFIER);
         let tenant = &scope.background.tenant_id;
         let text = privacy::scrub_text(tenant, text, TextKind::Identifier)?;
