@@ -115,6 +115,10 @@ GRANT EXECUTE ON FUNCTION activity.drop_rule TO activity_admin;
 COMMENT ON FUNCTION activity.drop_rule IS 'Ends a rule of on_change(); returns its id.';
 GRANT EXECUTE ON FUNCTION activity.coverage TO activity_auditor, activity_admin;
 COMMENT ON FUNCTION activity.coverage IS 'Every table with the state of its capture, and what to do about it.';
+GRANT EXECUTE ON FUNCTION activity.object_history TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.object_history IS 'Everything that happened to one object, newest first, with a row for each field that changed.';
+GRANT EXECUTE ON FUNCTION activity.row_as_of TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.row_as_of IS 'A row of a captured table as it stood at a time, told by the log; $inexact lists the columns that are not exact. NULL if there was none.';
 
 -- Read -------------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.list TO activity_reader, activity_auditor, activity_admin;

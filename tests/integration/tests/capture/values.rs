@@ -2,6 +2,8 @@
 
 /// What the types below are made of.
 pub const DEFINITIONS: &str = r#"
+    -- The log has times in UTC, whatever the session's zone is.
+    SET timezone = 'UTC';
     CREATE TYPE mood AS ENUM ('sad', 'so "so"', 'glad');
     CREATE TYPE point3 AS (x int, "the y" numeric, z text);
     CREATE TYPE nested AS (name text, place point3, places point3[], feeling mood, at timestamptz);
