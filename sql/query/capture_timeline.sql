@@ -1,8 +1,10 @@
--- What happened to the captured table with object type $3 as a whole, oldest first: TRUNCATE ($4)
--- in the log of tenant $1 or of the system tenant $2, changes of its columns, and what opened gaps.
+-- What happened to the captured table with object type $3 as a whole, oldest first: TRUNCATE and
+-- statements that were summed up, in the log of tenant $1 or of the system tenant $2, changes of
+-- its columns, and what opened gaps.
 SELECT event_id, recorded_at, action, metadata
 FROM activity.events
-WHERE tenant_id = ANY (ARRAY[$1, $2]) AND action = $4 AND object_type = $3 AND source = 'capture'
+WHERE tenant_id = ANY (ARRAY[$1, $2]) AND object_type = $3
+  AND object_id IS NULL AND changes IS NULL AND source = 'capture'
 UNION ALL
 SELECT event_id, recorded_at, action, metadata
 FROM activity.events

@@ -30,9 +30,9 @@ fn row_as_of(
     }
     let key = key.ok_or(Error::Missing { argument: "key" })?;
     let lives = lives(relation, &columns)?;
-    let name = name(&lives, &columns, key)?;
+    let key = read_key(&columns, key)?;
     let at = at.map_or_else(clock::now, i64::from);
-    Ok(row_at(&lives, relation, &name, at)?.map(JsonbOut))
+    Ok(row_at(&lives, relation, key, at)?.map(JsonbOut))
 }
 
 /// The rows of the table in the log of the caller's tenant.
@@ -64,8 +64,15 @@ fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<Lives, Error> {
     })
 }
 
-/// The name in the log of the row with a key.
-fn name(lives: &Lives, columns: &[KeyColumn], key: JsonbArg<'_>) -> Result<String, Error> {
+/// The value of a key's column: its text, as the log has it in a row's name, and as a document.
+struct Part {
+    column: String,
+    text: String,
+    value: Vec<u8>,
+}
+
+/// Reads the key that the caller gives.
+fn read_key(columns: &[KeyColumn], key: JsonbArg<'_>) -> Result<Vec<Part>, Error> {
     let document = key.document("key")?;
     let bad = || Error::Invalid {
         argument: "key",
@@ -78,37 +85,42 @@ fn name(lives: &Lives, columns: &[KeyColumn], key: JsonbArg<'_>) -> Result<Strin
     if values.len() != columns.len() {
         return Err(bad());
     }
-    let parts = columns
+    columns
         .iter()
         .map(|column| part(values, column)?.ok_or_else(bad))
-        .collect::<Result<Vec<_>, Error>>()?;
-    Ok(lives.name(&parts))
+        .collect()
 }
 
-/// The text of a key's column as the log has it; `None` where the key has no value for it.
+/// One column of the key; `None` where the caller gives no value for it.
 ///
 /// What the caller writes is read as the column's type, so that a time in another format or a
 /// UUID in capitals is the same.
-fn part(values: Object<'_>, column: &KeyColumn) -> Result<Option<String>, Error> {
-    let Some(value) = values.get(&column.name) else {
+fn part(values: Object<'_>, column: &KeyColumn) -> Result<Option<Part>, Error> {
+    let Some(given) = values.get(&column.name) else {
         return Ok(None);
     };
-    let text = key_text(value);
-    let (Some(text), Some(kind)) = (&text, &column.kind) else {
-        return Ok(text);
-    };
-    if matches!(value, Value::Null) {
+    let text = key_text(given).filter(|_| !matches!(given, Value::Null));
+    let Some(text) = text else {
         return Ok(None);
-    }
-    // The type is one of the server's own: nobody's code runs.
-    let read = db::with_options(&[(c"timezone", c"UTC")], || {
+    };
+    // The type is one of the server's own, or text: nobody's code runs.
+    let kind = column.kind.as_deref().unwrap_or("pg_catalog.text");
+    let value = db::with_options(&[(c"timezone", c"UTC")], || {
         db::value::<JsonbOut>(
             Mode::Read,
             &format!("SELECT pg_catalog.to_jsonb($1::{kind})"),
-            &[db::text(Some(text))],
+            &[db::text(Some(&text))],
         )
     })?;
-    Ok(read.and_then(|read| Jsonb::new(&read.0).ok().and_then(|d| key_text(d.root()))))
+    let Some(JsonbOut(value)) = value else {
+        return Ok(None);
+    };
+    let read = Jsonb::new(&value).ok().and_then(|d| key_text(d.root()));
+    Ok(Some(Part {
+        column: column.name.clone(),
+        text: read.unwrap_or(text),
+        value,
+    }))
 }
 
 /// What happened to the row that had the name at the time: back through its names, to its making
@@ -133,21 +145,26 @@ fn life(lives: &Lives, name: &str, at: i64) -> Result<(Vec<ChangeEvent>, bool), 
 fn row_at(
     lives: &Lives,
     relation: pg_sys::Oid,
-    name: &str,
+    key: Vec<Part>,
     at: i64,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let (events, is_gone) = life(lives, name, at)?;
+    let texts: Vec<String> = key.iter().map(|part| part.text.clone()).collect();
+    let name = lives.name(&texts);
+    let (events, is_gone) = life(lives, &name, at)?;
     let timeline = Timeline::of(lives)?;
     let row = match events.first() {
         Some(_) => replay(&events, &timeline, at)?,
         None if is_gone => None,
-        None => from_before_capture(lives, name, at)?,
+        None => from_before_capture(lives, &name, at)?,
     };
     let Some(mut row) = row else {
         return Ok(None);
     };
     if !events.first().is_some_and(ChangeEvent::is_creation) {
-        fill_from_later(&mut row, lives, name, at, &timeline)?;
+        fill_from_later(&mut row, lives, &name, at, &timeline)?;
+        for part in key {
+            row.fill_column(&part.column, part.value);
+        }
     }
     let mut expected = stored_columns(relation)?;
     timeline.undo_after(at, &mut expected);

@@ -1,6 +1,7 @@
 //! `attach()` and `detach()`: whether a table's changes are captured, and how.
 
 use super::attachment::{Attachment, columns_to_json, names_parameter};
+use super::lives::key_columns;
 use super::target::{Target, oid_parameter};
 use super::triggers;
 use crate::access::Roles;
@@ -70,6 +71,7 @@ fn attach(
         on_missing_tenant: one_of("on_missing_tenant", on_missing_tenant, &["system", "error"])?,
         replicated: replicated.unwrap_or(true),
     };
+    refuse_hidden_key(&target, &plan)?;
     refuse_unsafe_level(&target, plan.level)?;
     Ok(carry_out(&target, &plan)?)
 }
@@ -178,6 +180,22 @@ fn free_object_type(target: &Target) -> Result<String, Error> {
     )?;
     let is_taken = |name: &str| taken.iter().any(|taken| taken == name);
     Ok(naming::object_type(&target.schema, &target.name, is_taken))
+}
+
+/// The key names the row in the log, so it can't be kept out of it.
+fn refuse_hidden_key(target: &Target, plan: &Plan) -> Result<(), Error> {
+    let key = key_columns(target.oid)?;
+    let hides = |names: &[String]| key.iter().any(|column| names.contains(&column.name));
+    for (argument, names) in [("exclude", &plan.excluded), ("redact", &plan.redacted)] {
+        if hides(names) {
+            return Err(Error::Invalid {
+                argument,
+                problem: "it names a column of the key".into(),
+                hint: Some("The key names the row in the log: its values are the object's id."),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn checked_prefix(prefix: Option<&str>, object_type: &str) -> Result<String, Error> {

@@ -102,26 +102,31 @@ fn events(
     object_type: &str,
     object_id: &str,
 ) -> Result<Vec<EventRow>, Error> {
-    let mut bound = Bound::at(i64::MAX);
-    let mut rows = events_of_name(&tenant_id, object_type, object_id, &bound.before)?;
+    let mut rows = events_of_name(&tenant_id, object_type, object_id, &LAST)?;
     let Some(lives) = lives(tenant_id, object_type)? else {
         return Ok(rows);
     };
-    let mut name = object_id.to_owned();
-    while let Some(arrival) = lives.tail(&name, bound)?.arrival {
+    let mut names = vec![(object_id.to_owned(), LAST)];
+    while let Some((name, before)) = names.pop() {
         pgrx::check_for_interrupts!();
-        name = Lives::name_before(&arrival).to_owned();
-        bound.before = following(arrival.event_id);
-        rows.extend(events_of_name(
-            &tenant_id,
-            object_type,
-            &name,
-            &bound.before,
-        )?);
-        bound.before = arrival.event_id;
+        let bound = Bound {
+            before,
+            ..Bound::at(i64::MAX)
+        };
+        for arrival in lives.arrivals(&name, bound)? {
+            let earlier = Lives::name_before(&arrival);
+            let until = following(arrival.event_id);
+            rows.extend(events_of_name(&tenant_id, object_type, earlier, &until)?);
+            names.push((earlier.to_owned(), arrival.event_id));
+        }
     }
+    rows.sort_by_key(|row| std::cmp::Reverse(*row.event_id.as_bytes()));
+    rows.dedup_by_key(|row| *row.event_id.as_bytes());
     Ok(rows)
 }
+
+/// After every id.
+const LAST: [u8; 16] = [0xFF; 16];
 
 /// The least id after another.
 fn following(id: [u8; 16]) -> [u8; 16] {

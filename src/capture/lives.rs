@@ -142,6 +142,27 @@ impl Lives {
         })
     }
 
+    /// Every change of a key, before the bound, that gave a row this name.
+    pub(super) fn arrivals(&self, name: &str, bound: Bound) -> Result<Vec<ChangeEvent>, Error> {
+        let mut arrivals = Vec::new();
+        let (mut after, mut is_open) = ([0; 16], true);
+        for event in self.of_name(name, bound)? {
+            if is_open && !event.is_creation() {
+                let until_then = Bound {
+                    before: event.event_id,
+                    ..bound
+                };
+                arrivals.extend(self.arrival(name, after, until_then)?);
+            }
+            is_open = self.ends(&event);
+            after = event.event_id;
+        }
+        if is_open {
+            arrivals.extend(self.arrival(name, after, bound)?);
+        }
+        Ok(arrivals)
+    }
+
     /// The changes of rows while they had this name, oldest first.
     fn of_name(&self, name: &str, bound: Bound) -> Result<Vec<ChangeEvent>, Error> {
         self.events(

@@ -22,6 +22,12 @@ impl OwnedMemory {
         unsafe { Self::under(pg_sys::CurrentMemoryContext, name) }
     }
 
+    /// Memory that ends with the one that this was made in at the latest.
+    pub(super) fn beside(&self, name: &'static CStr) -> Self {
+        // SAFETY: a context that is valid has a valid parent.
+        unsafe { Self::under(pg_sys::MemoryContextGetParent(self.0), name) }
+    }
+
     /// # Safety
     /// `parent` is a valid context.
     unsafe fn under(parent: pg_sys::MemoryContext, name: &'static CStr) -> Self {

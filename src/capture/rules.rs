@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::record;
 use crate::registry;
 use crate::value::{Regclass, given};
+use activity_log_core::registry::action::is_reserved;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
@@ -149,6 +150,9 @@ fn on_change(
     target.must_be_owned()?;
     let attachment = Attachment::must_be_of(&target)?;
     let action = given(action).ok_or(Error::Missing { argument: "action" })?;
+    if is_reserved(action) {
+        return Err(Error::invalid("action", "the namespace activity is the log's own").into());
+    }
     registry::check_registered(action)?;
     let condition = given(when_condition).ok_or(Error::Missing {
         argument: "when_condition",

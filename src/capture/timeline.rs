@@ -7,7 +7,6 @@ use crate::access::SYSTEM_TENANT;
 use crate::db::{self, Mode};
 use crate::error::Error;
 use crate::value::JsonbOut;
-use activity_log_core::capture::naming;
 use activity_log_core::capture::replay::{ColumnChange, Step};
 use activity_log_core::jsonb::{Jsonb, to_json};
 use pgrx::datum::TimestampWithTimeZone;
@@ -32,7 +31,6 @@ impl Timeline {
     /// What the log says of the table that these rows are of.
     pub(super) fn of(lives: &Lives) -> Result<Self, Error> {
         const PLACE: &str = "events";
-        let [.., truncated] = naming::actions(&lives.action_prefix);
         let entries = db::query(
             Mode::Read,
             include_str!("../../sql/query/capture_timeline.sql"),
@@ -40,7 +38,6 @@ impl Timeline {
                 db::uuid(&lives.tenant_id),
                 db::uuid(&SYSTEM_TENANT),
                 db::text(Some(&lives.object_type)),
-                db::text(Some(&truncated)),
             ],
             |row| {
                 let recorded_at: TimestampWithTimeZone = row.must(2, PLACE)?;
@@ -98,10 +95,12 @@ fn what(action: &str, metadata: &JsonbOut) -> What {
         .unwrap_or(serde_json::Value::Null);
     match action {
         "activity.capture.schema_changed" => What::Altered(column_change(&metadata)),
-        _ if action.starts_with("activity.") => What::Gap,
-        // Which rows were in the partition that was emptied, the log does not say.
-        _ if metadata.get("partition").is_some() => What::Gap,
-        _ => What::Truncated,
+        // Which rows were in a partition that was emptied, the log does not say.
+        _ if action.ends_with(".truncated") && metadata.get("partition").is_none() => {
+            What::Truncated
+        }
+        // A statement that was summed up, or a time without capture.
+        _ => What::Gap,
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::expression::Expression;
+use super::memory::OwnedMemory;
 use super::rules::{Expressions, Operation, Rule};
 use crate::db::{self, Failure, Relation};
 use crate::error::{self, Error};
@@ -114,7 +115,7 @@ unsafe fn prepared(
 }
 
 /// Says that events of a rule are lost, once in a transaction and without a word of the rows.
-fn report(rule: &Rule, failure: &Failure) {
+pub(super) fn report(rule: &Rule, failure: &Failure) {
     // SAFETY: a transaction is open.
     let transaction = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
     let is_known = REPORTED.with_borrow_mut(|(of, rules)| {
@@ -150,12 +151,20 @@ fn report(rule: &Rule, failure: &Failure) {
 
 /// The rules of one operation on one table, ready to be applied to the rows of a statement.
 pub(super) struct Transitions {
+    relation: pg_sys::Relation,
     rules: Rc<[Prepared]>,
     operation: Operation,
     executor: *mut pg_sys::EState,
     row: *mut pg_sys::ExprContext,
+    old: *mut pg_sys::TupleTableSlot,
+    new: *mut pg_sys::TupleTableSlot,
     states: Vec<States>,
+    /// What all the pointers point into: dropped after them.
+    memory: OwnedMemory,
 }
+
+/// The values of a row's columns, and which of them are NULL.
+pub(super) type Values<'r> = (&'r [pg_sys::Datum], &'r [bool]);
 
 /// The states of a rule's expressions, by the rule's place; made when they are first needed.
 #[derive(Clone, Copy)]
@@ -165,59 +174,75 @@ struct States {
 }
 
 impl Transitions {
-    /// `None` where the table has no rule for this operation.
+    /// `None` where the table has no rule for this operation. What is needed for it is kept in
+    /// `memory`.
     ///
     /// # Safety
-    /// The relation is open, and stays so while the value lives. The value lives no longer than
-    /// the current memory context.
+    /// The relation is open, and stays so while the value lives.
     ///
     /// # Errors
     /// Only what reading the rules gives; a rule that can't be taken into use is an outcome.
     pub(super) unsafe fn of(
-        relation: pg_sys::Relation,
+        relation: pg_sys::Oid,
         capture_id: &[u8; 16],
         operation: Operation,
+        memory: OwnedMemory,
     ) -> Result<Option<Self>, Error> {
-        // SAFETY: promised by the caller.
-        let rules = unsafe { prepared(relation, capture_id) }?;
-        if !rules.iter().any(|known| known.rule.operation == operation) {
-            return Ok(None);
-        }
+        // SAFETY: promised by the caller; it is closed when the value is dropped.
+        let relation = unsafe { pg_sys::relation_open(relation, pg_sys::NoLock as i32) };
+        // SAFETY: the relation is open.
+        let rules = unsafe { prepared(relation, capture_id) };
+        let is_ruled = |rules: &Rc<[Prepared]>| {
+            let mut rules = rules.iter();
+            rules.any(|known| known.rule.operation == operation)
+        };
+        let Some(rules) = rules.as_ref().ok().filter(|rules| is_ruled(rules)) else {
+            // SAFETY: as above.
+            unsafe { pg_sys::relation_close(relation, pg_sys::NoLock as i32) };
+            return rules.map(|_| None);
+        };
         let none = States {
             condition: std::ptr::null_mut(),
             metadata: std::ptr::null_mut(),
         };
-        // SAFETY: a fresh executor state, freed when the value is dropped.
-        let (executor, row) = unsafe {
+        // SAFETY: the descriptor is valid while the relation is open; everything lives in memory
+        // that is dropped with the value.
+        let (executor, row, old, new) = memory.within(|| unsafe {
             let executor = pg_sys::CreateExecutorState();
-            (executor, pg_sys::CreateExprContext(executor))
-        };
+            let columns = (*relation).rd_att;
+            let slot = || pg_sys::MakeSingleTupleTableSlot(columns, &raw const pg_sys::TTSOpsVirtual);
+            (executor, pg_sys::CreateExprContext(executor), slot(), slot())
+        });
         Ok(Some(Self {
+            relation,
             states: vec![none; rules.len()],
-            rules,
+            rules: Rc::clone(rules),
             operation,
             executor,
             row,
+            old,
+            new,
+            memory,
         }))
     }
 
-    /// What the rules say of a row. A slot that the operation does not have is null.
+    /// What the rules say of a row, as it was and as it is.
     ///
     /// # Safety
-    /// The slots hold rows of the relation that the value was made for.
-    ///
-    /// # Errors
-    /// None of the rules' own.
+    /// The values are those of rows of the relation.
     pub(super) unsafe fn apply(
         &mut self,
-        old: *mut pg_sys::TupleTableSlot,
-        new: *mut pg_sys::TupleTableSlot,
+        old: Option<Values<'_>>,
+        new: Option<Values<'_>>,
     ) -> Vec<Outcome> {
-        // SAFETY: the context is this value's own; the slots are promised by the caller.
+        // SAFETY: the context and the slots are this value's own; a slot has a place for each
+        // column of the relation.
         unsafe {
             pg_sys::ReScanExprContext(self.row);
-            (*self.row).ecxt_innertuple = old;
-            (*self.row).ecxt_outertuple = new;
+            fill(self.old, old);
+            fill(self.new, new);
+            (*self.row).ecxt_innertuple = self.old;
+            (*self.row).ecxt_outertuple = self.new;
         }
         let (rules, operation) = (Rc::clone(&self.rules), self.operation);
         rules
@@ -337,15 +362,40 @@ impl Transitions {
     }
 }
 
+/// Puts a row into a slot; without one the slot is empty.
+///
+/// # Safety
+/// The slot is a virtual one of the relation that the values are of.
+unsafe fn fill(slot: *mut pg_sys::TupleTableSlot, values: Option<Values<'_>>) {
+    // SAFETY: promised by the caller; no more values are copied than the slot has places for.
+    unsafe {
+        pg_sys::ExecClearTuple(slot);
+        let Some((values, nulls)) = values else {
+            return;
+        };
+        let places = usize::try_from((*(*slot).tts_tupleDescriptor).natts).unwrap_or(0);
+        let count = values.len().min(nulls.len()).min(places);
+        std::ptr::copy_nonoverlapping(values.as_ptr(), (*slot).tts_values, count);
+        std::ptr::copy_nonoverlapping(nulls.as_ptr(), (*slot).tts_isnull, count);
+        pg_sys::ExecStoreVirtualTuple(slot);
+    }
+}
+
 /// The container of `{}`.
 const EMPTY_OBJECT: [u8; 4] = 0x2000_0000_u32.to_ne_bytes();
 
 impl Drop for Transitions {
     fn drop(&mut self) {
-        // After an error the executor's memory goes with the one it was made in.
+        // After an error the server's abort clears up.
         if !std::thread::panicking() {
-            // SAFETY: the executor is this value's own, and nothing of it is used any more.
-            unsafe { pg_sys::FreeExecutorState(self.executor) };
+            // SAFETY: slots, executor and relation are this value's own, and nothing of them is
+            // used any more.
+            unsafe {
+                pg_sys::ExecDropSingleTupleTableSlot(self.old);
+                pg_sys::ExecDropSingleTupleTableSlot(self.new);
+                pg_sys::FreeExecutorState(self.executor);
+                pg_sys::relation_close(self.relation, pg_sys::NoLock as i32);
+            }
         }
     }
 }

@@ -137,6 +137,11 @@ impl Row {
         Ok(())
     }
 
+    /// Takes the value of a column, as a jsonb container, if it has none yet.
+    pub fn fill_column(&mut self, column: &str, value: Vec<u8>) {
+        self.columns.entry(column.to_owned()).or_insert(value);
+    }
+
     /// Follows a change of the table's columns; two columns may have swapped their names.
     fn alter(&mut self, change: &ColumnChange) {
         for column in &change.dropped {

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+mod derived;
 mod form;
 mod image;
 mod row;

@@ -27,6 +27,11 @@ impl Row<'_> {
         }
     }
 
+    /// The values of all columns, and which of them are NULL.
+    pub(super) fn parts(&self) -> (&[pg_sys::Datum], &[bool]) {
+        (self.values, self.nulls)
+    }
+
     /// The value at a place, from 0; `None` for NULL.
     pub(super) fn get(&self, index: usize) -> Option<pg_sys::Datum> {
         match self.nulls.get(index) {

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use super::derived::Rules;
 use super::image::{Change, Image, row_name};
 use super::row::Row;
 use super::summary::{Subject, Summary};
@@ -15,6 +16,7 @@ use crate::record::{self, Background, Event, Stamp};
 use crate::value;
 use activity_log_core::privacy::TextKind;
 use activity_log_core::record::{self as limits, Source};
+use pgrx::Uuid;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -50,6 +52,8 @@ struct Pending {
     actor_id: Option<String>,
     changes: Range<usize>,
     note: Note,
+    /// Rules that could not be applied to the change.
+    failed_rules: Vec<Uuid>,
 }
 
 /// Collects the changes of one table and writes them.
@@ -67,7 +71,8 @@ pub(super) struct Writer {
     names: String,
     /// Where a bulk statement is summed up instead.
     summary: Option<Summary>,
-    memory: OwnedMemory,
+    pub(super) rules: Rules,
+    pub(super) memory: OwnedMemory,
 }
 
 /// The last part of the actions of a table, in the order of [`Writer::actions`].
@@ -86,6 +91,7 @@ impl Writer {
             changes: Vec::new(),
             names: String::new(),
             summary: None,
+            rules: Rules::default(),
             memory: OwnedMemory::passing(c"activity_log capture"),
             table,
         })
@@ -134,9 +140,12 @@ impl Writer {
                     self.push(change, tenant, Note::None)?;
                 }
             }
-            self.apply_rules(change)?;
+            let failed_rules = self.apply_rules(change)?;
+            if let Some(last) = self.pending.last_mut() {
+                last.failed_rules = failed_rules;
+            }
         }
-        if self.pending.len() >= BATCH_EVENTS || self.changes.len() >= BATCH_BYTES {
+        if self.pending.len() + self.rules.count() >= BATCH_EVENTS || self.changes.len() >= BATCH_BYTES {
             self.flush()?;
         }
         Ok(())
@@ -206,13 +215,14 @@ impl Writer {
             } else {
                 note
             },
+            failed_rules: Vec::new(),
         });
         Ok(())
     }
 
     /// # Safety
     /// The row is of the table.
-    unsafe fn actor_of(&self, row: &Row<'_>, scope: &Scope) -> Result<Option<String>, Error> {
+    pub(super) unsafe fn actor_of(&self, row: &Row<'_>, scope: &Scope) -> Result<Option<String>, Error> {
         let Some((index, form)) = &self.table.actor else {
             return Ok(None);
         };
@@ -258,13 +268,14 @@ impl Writer {
 
     /// Writes what is pending.
     fn flush(&mut self) -> Result<(), Error> {
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || self.rules.count() > 0 {
             let outer = self.memory.enter();
             let result = self.write_pending();
             self.memory.leave(outer);
             self.pending.clear();
             self.changes.clear();
             self.names.clear();
+            self.rules.clear();
             result?;
         }
         self.memory.reset();
@@ -277,15 +288,22 @@ impl Writer {
             value::container(&serde_json::json!({"missing_tenant": true}))?,
             value::container(&serde_json::json!({"moved": true}))?,
         ];
-        let events: Vec<(Stamp, Event<'_>)> = self
-            .pending
-            .iter()
-            .map(|pending| (pending.stamp, self.event(pending, &notes)))
-            .collect();
+        let mut events: Vec<(Stamp, Event<'_>)> = Vec::with_capacity(self.pending.len());
+        for pending in &self.pending {
+            events.push((pending.stamp, self.event(pending, &notes)?));
+        }
+        if self.rules.count() > 0 {
+            events.extend(self.rules.events(&self.table));
+            events.sort_by_key(|(stamp, _)| stamp.event_id);
+        }
         record::write(&events)
     }
 
-    fn event<'a>(&'a self, pending: &'a Pending, notes: &'a [Vec<u8>; 2]) -> Event<'a> {
+    fn event<'a>(
+        &'a self,
+        pending: &'a Pending,
+        notes: &'a [Vec<u8>; 2],
+    ) -> Result<Event<'a>, Error> {
         let action = self.actions.get(pending.action).map_or("", String::as_str);
         let object_id = pending
             .object_id
@@ -304,12 +322,22 @@ impl Writer {
             Note::MissingTenant => event.metadata = Cow::Borrowed(&notes[0]),
             Note::Moved => event.metadata = Cow::Borrowed(&notes[1]),
         }
-        event
+        if !pending.failed_rules.is_empty() {
+            event.metadata = Cow::Owned(self.failure_note(pending)?);
+        }
+        Ok(event)
     }
 
-    /// # Safety
-    /// The rows are of the table.
-    unsafe fn apply_rules(&mut self, _change: &Change<'_>) -> Result<(), Error> {
-        Ok(())
+    /// The metadata of a change to which rules could not be applied: their events are lost, and
+    /// this is where that can be counted.
+    fn failure_note(&self, pending: &Pending) -> Result<Vec<u8>, Error> {
+        let rules: Vec<String> = pending.failed_rules.iter().map(Uuid::to_string).collect();
+        let mut metadata = serde_json::json!({"failed_rules": rules});
+        match pending.note {
+            Note::None => {}
+            Note::MissingTenant => metadata["missing_tenant"] = true.into(),
+            Note::Moved => metadata["moved"] = true.into(),
+        }
+        value::container(&metadata)
     }
 }
