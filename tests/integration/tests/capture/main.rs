@@ -10,6 +10,7 @@ mod partitions;
 mod redaction;
 mod replay;
 mod replication;
+mod summary;
 mod tenants;
 mod transactions;
 mod types;
