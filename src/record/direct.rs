@@ -268,10 +268,9 @@ unsafe fn enter(
             ..Default::default()
         };
         for (tuple, place) in tuples.iter().zip(places) {
-            if index
-                .only_with
-                .is_some_and(|column| tuple[column].is_none())
-            {
+            let holds =
+                |condition: &Condition| tuple[condition.column].is_none() == condition.is_null;
+            if !index.conditions.iter().all(holds) {
                 continue;
             }
             let mut values = [pg_sys::Datum::from(0usize); MAX_COLUMNS];
