@@ -97,11 +97,7 @@ fn object_history(
 }
 
 /// The events under the object's name, and those under the names it had before, newest first.
-fn events(
-    tenant_id: [u8; 16],
-    object_type: &str,
-    object_id: &str,
-) -> Result<Vec<EventRow>, Error> {
+fn events(tenant_id: [u8; 16], object_type: &str, object_id: &str) -> Result<Vec<EventRow>, Error> {
     let mut rows = events_of_name(&tenant_id, object_type, object_id, &LAST)?;
     let Some(lives) = lives(tenant_id, object_type)? else {
         return Ok(rows);
