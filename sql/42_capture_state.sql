@@ -99,13 +99,13 @@ AS $$
     WHERE m.is_root OR k.kind IN ('row', 'truncate')
 $$;
 
--- The level that a captured table should be at.
+-- The level that a captured table should be at. What was asked for as 'statement' goes row by row
+-- as well once that is needed: the order of the log comes first.
 CREATE FUNCTION activity._wanted_level(p_level text, p_relation oid) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN p_level <> 'auto' THEN p_level
-                WHEN activity._row_level_reason(p_relation) IS NULL THEN 'statement'
+    SELECT CASE WHEN p_level <> 'row' AND activity._row_level_reason(p_relation) IS NULL THEN 'statement'
                 ELSE 'row' END
 $$;
 
@@ -124,7 +124,7 @@ AS $$
 $$;
 
 -- Every trigger that is wanted, beside what there is: is_sound is false where they differ. One
--- capture, or all. A table on 'auto' that is complete at level row may stay there.
+-- capture, or all. A table that is complete at level row may stay there.
 CREATE FUNCTION activity._capture_soundness(p_capture_id uuid)
 RETURNS TABLE (capture_id uuid, relation oid, level text, kind text, is_wanted boolean, is_there boolean, is_sound boolean)
 LANGUAGE sql STABLE
@@ -134,7 +134,7 @@ AS $$
         SELECT * FROM activity._capture_triggers()
     ), captured AS MATERIALIZED (
         SELECT c.capture_id, t.relation, c.replicated,
-               CASE WHEN c.level = 'auto' AND activity._level_in_effect(c.capture_id, t.relation, c.replicated) = 'row'
+               CASE WHEN activity._level_in_effect(c.capture_id, t.relation, c.replicated) = 'row'
                     THEN 'row' ELSE activity._wanted_level(c.level, t.relation) END AS level
         FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id)
         WHERE t.relation IS NOT NULL AND (p_capture_id IS NULL OR c.capture_id = p_capture_id)

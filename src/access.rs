@@ -139,6 +139,18 @@ pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
     Ok(tenant)
 }
 
+/// The tenant to read where no argument names one: that of the context. Without one, `None` for who
+/// may read every tenant: then [`may_reach`] decides of each event.
+///
+/// # Errors
+/// As for [`readable_tenant`].
+pub fn readable_tenants() -> Result<Option<[u8; 16]>, Error> {
+    if context::current().tenant_id.is_none() && reads_all_tenants() {
+        return Ok(None);
+    }
+    readable_tenant(None).map(Some)
+}
+
 /// Whether the caller may administer the log.
 pub fn is_admin() -> bool {
     has_role(c"activity_admin")

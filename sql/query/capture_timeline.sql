@@ -1,9 +1,9 @@
 -- What happened to the captured table with object type $3 as a whole, oldest first: TRUNCATE and
--- statements that were summed up, in the log of tenant $1 or of the system tenant $2, changes of
+-- statements that were summed up, in the log of tenant $1 (NULL: of any) or of the system tenant $2, changes of
 -- its columns, and what opened gaps.
 SELECT event_id, recorded_at, action, metadata
 FROM activity.events
-WHERE tenant_id = ANY (ARRAY[$1, $2]) AND object_type = $3
+WHERE ($1::uuid IS NULL OR tenant_id = ANY (ARRAY[$1, $2])) AND object_type = $3
   AND object_id IS NULL AND changes IS NULL AND source = 'capture'
 UNION ALL
 SELECT event_id, recorded_at, action, metadata

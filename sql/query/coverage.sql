@@ -6,6 +6,7 @@ WITH soundness AS MATERIALIZED (
     SELECT c.*, t.relation AS found,
            c.paused_at IS NOT NULL AND (c.paused_until IS NULL OR c.paused_until > clock_timestamp()) AS is_paused,
            activity._row_level_reason(t.relation) AS reason,
+           activity._level_in_effect(c.capture_id, t.relation, c.replicated) AS level_in_effect,
            (SELECT min(s.level) FROM soundness s WHERE s.capture_id = c.capture_id) AS wanted_level,
            (SELECT count(*) FROM soundness s WHERE s.capture_id = c.capture_id AND s.is_wanted AND s.is_sound) AS sound,
            (SELECT count(*) FROM soundness s WHERE s.capture_id = c.capture_id AND NOT s.is_sound) AS unsound,
@@ -20,14 +21,14 @@ WITH soundness AS MATERIALIZED (
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'activity')
 ), states AS (
     SELECT coalesce(t.schema_name, c.schema_name) AS schema_name, coalesce(t.table_name, c.table_name) AS table_name,
-           c.capture_id, c.object_type, c.wanted_level, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason,
+           c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason,
            CASE
                WHEN c.capture_id IS NULL THEN 'not captured'
                WHEN c.found IS NULL THEN 'table is gone'
+               WHEN c.level_in_effect = 'statement' AND c.wanted_level = 'row' THEN 'unsafe level'
                WHEN c.sound = 0 THEN 'disabled'
                WHEN c.unsound > 0 THEN 'partly disabled'
                WHEN c.is_paused THEN 'paused'
-               WHEN c.level = 'statement' AND c.reason IS NOT NULL THEN 'unsafe level'
                ELSE 'active'
            END AS state
     FROM tables t FULL JOIN captured c ON c.found = t.oid
@@ -37,7 +38,7 @@ WITH soundness AS MATERIALIZED (
           AND NOT t.relispartition
 )
 SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level', 'partly disabled') AND is_paused IS NOT TRUE,
-       wanted_level,
+       coalesce(level_in_effect, wanted_level),
        state || CASE WHEN state = 'paused' AND paused_until IS NOT NULL
                      THEN ' until ' || to_char(paused_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ELSE '' END,
        CASE state
@@ -46,7 +47,7 @@ SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level',
            WHEN 'disabled' THEN 'Its triggers are missing or disabled: SELECT activity.setup(); puts them back. Find out who took them away.'
            WHEN 'partly disabled' THEN 'Some of its triggers are missing or not as they should be: SELECT activity.setup(); puts them right. Find out who changed them.'
            WHEN 'paused' THEN format('SELECT activity.resume(%L);', format('%I.%I', schema_name, table_name))
-           WHEN 'unsafe level' THEN format('Changes may be logged before their cause, since %s: detach() and attach() with level ''auto''.', reason)
+           WHEN 'unsafe level' THEN format('Changes may be logged before their cause, since %s: SELECT activity.setup(); brings it to level row.', coalesce(reason, 'it was attached so'))
            ELSE CASE
                WHEN bad_rules > 0 THEN 'A rule no longer fits the table: SELECT * FROM activity.capture_rules WHERE problem IS NOT NULL;'
                WHEN NOT has_key THEN 'It has no primary key: its events name no object, and row_as_of() can''t tell its rows apart.'

@@ -37,7 +37,7 @@ fn row_as_of(
 
 /// The rows of the table in the log of the caller's tenant.
 fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<Lives, Error> {
-    let tenant_id = access::readable_tenant(None)?;
+    let tenant_id = access::readable_tenants()?;
     let names = db::query(
         Mode::Read,
         "SELECT c.object_type, c.action_prefix FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id) \

@@ -1,6 +1,7 @@
 //! The events of one row: found by its name, and by the names it had before.
 
 use super::target::oid_parameter;
+use crate::access::{self, Purpose};
 use crate::db::{self, Mode, Parameter};
 use crate::error::Error;
 use crate::value::JsonbOut;
@@ -51,7 +52,8 @@ impl Bound {
 
 /// The rows of a captured table, as one tenant's log knows them.
 pub(super) struct Lives {
-    pub(super) tenant_id: [u8; 16],
+    /// `None` for the logs of all tenants that the caller may read.
+    pub(super) tenant_id: Option<[u8; 16]>,
     pub(super) object_type: String,
     pub(super) action_prefix: String,
     /// The columns of the key, in its order.
@@ -67,8 +69,8 @@ pub(super) struct Tail {
     pub(super) follows_an_end: bool,
 }
 
-const COLUMNS: &str = "event_id, object_id, changes FROM activity.events \
-    WHERE tenant_id = $1 AND object_type = $2 AND source = 'capture' AND changes IS NOT NULL";
+const COLUMNS: &str = "event_id, object_id, changes, tenant_id FROM activity.events \
+    WHERE ($1::uuid IS NULL OR tenant_id = $1) AND object_type = $2 AND source = 'capture' AND changes IS NOT NULL";
 
 impl Lives {
     /// The name of the row after a change; the same as before, if its key did not change.
@@ -228,21 +230,34 @@ impl Lives {
     ) -> Result<Vec<ChangeEvent>, Error> {
         const PLACE: &str = "events";
         let mut parameters = vec![
-            db::uuid(&self.tenant_id),
+            tenant_parameter(self.tenant_id.as_ref()),
             db::text(Some(&self.object_type)),
             db::time(bound.until),
             db::uuid(&bound.before),
         ];
         parameters.extend(more);
         let sql = format!("SELECT {COLUMNS} AND recorded_at <= $3 AND event_id < $4 {condition}");
-        db::query(Mode::Read, &sql, &parameters, |row| {
-            Ok(ChangeEvent {
+        let events = db::query(Mode::Read, &sql, &parameters, |row| {
+            let event = ChangeEvent {
                 event_id: *row.must::<Uuid>(1, PLACE)?.as_bytes(),
-                name: row.must(2, PLACE)?,
+                name: row.get(2).unwrap_or_default(),
                 changes: row.must::<JsonbOut>(3, PLACE)?.0,
-            })
-        })
+            };
+            Ok((event, *row.must::<Uuid>(4, PLACE)?.as_bytes()))
+        })?;
+        let mut visible = Vec::with_capacity(events.len());
+        for (event, tenant_id) in events {
+            if self.tenant_id.is_some() || access::may_reach(&tenant_id, Purpose::Read)? {
+                visible.push(event);
+            }
+        }
+        Ok(visible)
     }
+}
+
+/// A tenant as a parameter; NULL for all.
+pub(super) fn tenant_parameter(tenant_id: Option<&[u8; 16]>) -> Parameter {
+    tenant_id.map_or((pg_sys::UUIDOID, None), db::uuid)
 }
 
 /// A column of a key: its name, and its type where that is one of the server's own.

@@ -1,7 +1,7 @@
 //! What happened to a captured table as a whole: changes of its columns, TRUNCATE, and gaps in
 //! which changes may have gone unnoticed.
 
-use super::lives::Lives;
+use super::lives::{Lives, tenant_parameter};
 use super::target::oid_parameter;
 use crate::access::SYSTEM_TENANT;
 use crate::db::{self, Mode};
@@ -35,7 +35,7 @@ impl Timeline {
             Mode::Read,
             include_str!("../../sql/query/capture_timeline.sql"),
             &[
-                db::uuid(&lives.tenant_id),
+                tenant_parameter(lives.tenant_id.as_ref()),
                 db::uuid(&SYSTEM_TENANT),
                 db::text(Some(&lives.object_type)),
             ],
