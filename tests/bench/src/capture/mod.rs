@@ -31,7 +31,7 @@ impl Way {
         Self::Statement,
     ];
 
-    /// The name in the machine-readable results, and of its table.
+    /// The name in the machine-readable results.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unaudited => "none",
@@ -50,6 +50,17 @@ impl Way {
             Self::PlpgsqlStatement => "PL/pgSQL statement trigger",
             Self::Row => "capture, row level",
             Self::Statement => "capture, statement level",
+        }
+    }
+
+    /// Its table.
+    fn table(self) -> &'static str {
+        match self {
+            Self::Unaudited => "orders_none",
+            Self::PlpgsqlRow => "orders_prow",
+            Self::PlpgsqlStatement => "orders_psta",
+            Self::Row => "orders_crow",
+            Self::Statement => "orders_csta",
         }
     }
 
@@ -86,7 +97,7 @@ impl Operation {
 
     /// A statement for the rows with the numbers $1 to $2.
     fn statement(self, way: Way) -> String {
-        let table = format!("bench.orders_{}", way.name());
+        let table = format!("bench.{}", way.table());
         match self {
             Self::Insert => format!(
                 "INSERT INTO {table} SELECT n, '{TENANT}', 'customer_' || n % 5000, 'open', n % 100000 / 100.0,
@@ -222,7 +233,7 @@ pub fn measure(cluster: &Cluster, extent: &CaptureExtent) -> Outcome<Vec<Capture
                         });
                     }
                 }
-                superuser.batch_execute(&format!("VACUUM bench.orders_{}", shop.way.name()))?;
+                superuser.batch_execute(&format!("VACUUM bench.{}", shop.way.table()))?;
             }
         }
     }
@@ -239,9 +250,9 @@ fn check_counts(session: &mut Session, extent: &CaptureExtent) -> Outcome<()> {
     for way in Way::ALL {
         let Some(events) = way.events() else { continue };
         let found = session.number(&format!(
-            "SELECT count(*) FROM {events} WHERE object_type = 'orders_{}' AND changes IS NOT NULL
+            "SELECT count(*) FROM {events} WHERE object_type = '{}' AND changes IS NOT NULL
              AND tenant_id = '{TENANT}' AND actor_id = '{}' AND request_id IS NOT NULL",
-            way.name(),
+            way.table(),
             ACTOR.1
         ));
         if usize::try_from(found)? != expected {
