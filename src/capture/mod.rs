@@ -9,7 +9,6 @@ mod coverage;
 mod expression;
 mod history;
 mod lives;
-mod memory;
 mod pause;
 mod rules;
 mod schema_changes;

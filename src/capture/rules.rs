@@ -5,9 +5,9 @@
 use super::attach::one_of;
 use super::attachment::Attachment;
 use super::expression::{Expression, Terms, Wanted};
-use super::memory::OwnedMemory;
 use super::target::{Target, oid_parameter};
 use crate::access::Roles;
+use crate::db::OwnedMemory;
 use crate::db::{self, Mode, Relation, Row};
 use crate::error::Error;
 use crate::record;

@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use super::expression::Expression;
-use super::memory::OwnedMemory;
 use super::rules::{Expressions, Operation, Rule};
+use crate::db::OwnedMemory;
 use crate::db::{self, Failure, Relation};
 use crate::error::{self, Error};
 use crate::value::JsonbArg;
@@ -210,8 +210,14 @@ impl Transitions {
         let (executor, row, old, new) = memory.within(|| unsafe {
             let executor = pg_sys::CreateExecutorState();
             let columns = (*relation).rd_att;
-            let slot = || pg_sys::MakeSingleTupleTableSlot(columns, &raw const pg_sys::TTSOpsVirtual);
-            (executor, pg_sys::CreateExprContext(executor), slot(), slot())
+            let slot =
+                || pg_sys::MakeSingleTupleTableSlot(columns, &raw const pg_sys::TTSOpsVirtual);
+            (
+                executor,
+                pg_sys::CreateExprContext(executor),
+                slot(),
+                slot(),
+            )
         });
         Ok(Some(Self {
             relation,

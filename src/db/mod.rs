@@ -2,12 +2,14 @@
 //! them, statements with parameters, and the change of user around them.
 
 mod descriptor;
+mod memory;
 mod relations;
 mod session;
 mod statement;
 mod trigger;
 
 pub use descriptor::{attribute, name_text, release_descriptor};
+pub use memory::OwnedMemory;
 pub use relations::{
     Relation, accept_changes, changes, code_changes, exists, find, lock_shared, oid,
     qualified_name, relation_name, relations_of_schema, revoke_default_grants, role_changes,

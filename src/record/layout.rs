@@ -56,6 +56,9 @@ pub(super) const COLUMNS: [Column; 21] = [
     optional("changes", pg_sys::JSONBOID),
 ];
 
+/// The values of an event, in the order of the columns.
+pub(super) type Tuple = [Option<pg_sys::Datum>; COLUMNS.len()];
+
 /// The constraints of our own, which every event fulfils because of its types.
 const OWN_CHECKS: [&CStr; 2] = [c"events_status_check", c"events_source_check"];
 

@@ -3,6 +3,7 @@
 
 mod api;
 mod background;
+mod direct;
 mod guard;
 mod idempotency;
 mod insert;

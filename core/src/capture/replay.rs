@@ -303,7 +303,10 @@ mod tests {
             row.inexact().into_iter().collect::<Vec<_>>(),
             ["deep", "large", "note", "secret"]
         );
-        assert_eq!(told(&row)[INEXACT], json!(["deep", "large", "note", "secret"]));
+        assert_eq!(
+            told(&row)[INEXACT],
+            json!(["deep", "large", "note", "secret"])
+        );
     }
 
     #[test]
@@ -311,7 +314,10 @@ mod tests {
         let row = after(None, &json!({"new": {"id": 1, "a": 1, "b": 1}}));
         let row = apply(row, Step::Gap).unwrap();
         let row = after(row, &json!({"old": {"a": 5}, "new": {"a": 6}})).unwrap();
-        assert_eq!(told(&row), json!({"id": 1, "a": 6, "b": 1, INEXACT: ["b", "id"]}));
+        assert_eq!(
+            told(&row),
+            json!({"id": 1, "a": 6, "b": 1, INEXACT: ["b", "id"]})
+        );
     }
 
     #[test]
@@ -322,9 +328,15 @@ mod tests {
             renamed: vec![("a".into(), "b".into()), ("b".into(), "a".into())],
             retyped: vec!["kind".into()],
         };
-        let row = after(None, &json!({"new": {"a": 1, "b": 2, "gone": 3, "kind": 4}}));
+        let row = after(
+            None,
+            &json!({"new": {"a": 1, "b": 2, "gone": 3, "kind": 4}}),
+        );
         let row = apply(row, Step::Altered(&change)).unwrap().unwrap();
-        assert_eq!(told(&row), json!({"a": 2, "b": 1, "kind": 4, INEXACT: ["kind"]}));
+        assert_eq!(
+            told(&row),
+            json!({"a": 2, "b": 1, "kind": 4, INEXACT: ["kind"]})
+        );
         let mut columns = ["a", "b", "kind", "more"].map(String::from).to_vec();
         change.undo(&mut columns);
         assert_eq!(columns, ["b", "a", "kind", "gone"]);

@@ -87,9 +87,8 @@ impl Writer {
             let memory = self.memory.beside(c"activity_log rules");
             let table = &self.table;
             // SAFETY: the trigger that runs keeps its relation open.
-            let transitions = unsafe {
-                Transitions::of(table.relation, &table.capture_id, operation, memory)
-            }?;
+            let transitions =
+                unsafe { Transitions::of(table.relation, &table.capture_id, operation, memory) }?;
             self.rules.transitions.push((operation, transitions));
         }
         let Some(Some(transitions)) = self.rules.at_work(operation) else {

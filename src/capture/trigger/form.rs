@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::capture::memory::OwnedMemory;
+use crate::db::OwnedMemory;
 use pgrx::pg_sys;
 use std::ffi::c_char;
 

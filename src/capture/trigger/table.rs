@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::form::Form;
-use crate::capture::memory::OwnedMemory;
+use crate::db::OwnedMemory;
 use crate::db::{self, Mode, Relation};
 use crate::error::Error;
 use crate::privacy::{self, MemberClass};

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::form::{Form, Kind};
-use crate::capture::memory::OwnedMemory;
+use crate::db::OwnedMemory;
 use crate::value;
 use activity_log_core::capture::{bytes_text, uuid_text};
 use activity_log_core::jsonb::{self, Builder, Jsonb, MAX_DEPTH, Numeric, OwnedNumeric, Value};

@@ -8,8 +8,8 @@ use super::row::Row;
 use super::summary::{Subject, Summary};
 use super::table::Table;
 use super::tenant::{self, Tenant};
-use crate::capture::memory::OwnedMemory;
 use crate::context::{self, Context};
+use crate::db::OwnedMemory;
 use crate::error::Error;
 use crate::privacy::{self, TenantScrubber};
 use crate::record::{self, Background, Event, Stamp};
@@ -145,7 +145,9 @@ impl Writer {
                 last.failed_rules = failed_rules;
             }
         }
-        if self.pending.len() + self.rules.count() >= BATCH_EVENTS || self.changes.len() >= BATCH_BYTES {
+        if self.pending.len() + self.rules.count() >= BATCH_EVENTS
+            || self.changes.len() >= BATCH_BYTES
+        {
             self.flush()?;
         }
         Ok(())
@@ -222,7 +224,11 @@ impl Writer {
 
     /// # Safety
     /// The row is of the table.
-    pub(super) unsafe fn actor_of(&self, row: &Row<'_>, scope: &Scope) -> Result<Option<String>, Error> {
+    pub(super) unsafe fn actor_of(
+        &self,
+        row: &Row<'_>,
+        scope: &Scope,
+    ) -> Result<Option<String>, Error> {
         let Some((index, form)) = &self.table.actor else {
             return Ok(None);
         };

@@ -163,7 +163,7 @@ fn what_is_not_exact_says_so() {
     load(&mut session, &script);
     session
         .batch_execute(&format!(
-            "ALTER TABLE customer ALTER address TYPE text;
+            "SET activity.tenant_id = '{TENANT}'; ALTER TABLE customer ALTER address TYPE text;
              SELECT activity.attach('customer', tenant_id => '{TENANT}', exclude => '{{fax}}', redact => '{{email}}');
              UPDATE customer SET phone = '1', fax = '2', email = 'new@example.org', address = repeat('long ', 100000) WHERE customer_id = 7;
              DELETE FROM customer WHERE false"

@@ -81,6 +81,9 @@ fn a_search_path_full_of_traps_springs_none() {
             )
             .unwrap_or_else(|error| panic!("at {level} level: {error:?}"));
         admin
+            .batch_execute(&format!("SET activity.tenant_id = '{TENANT}'"))
+            .unwrap();
+        admin
             .batch_execute(
                 "SELECT * FROM activity.coverage(); SELECT * FROM activity.object_history('item', '1');
                  SELECT activity.row_as_of('public.item', '{\"id\": 1}'::pg_catalog.jsonb, pg_catalog.now());

@@ -16,6 +16,7 @@ mod replay;
 mod replication;
 mod rules;
 mod schema_changes;
+mod summary;
 mod tenants;
 mod transactions;
 mod types;

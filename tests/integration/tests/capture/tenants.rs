@@ -226,6 +226,24 @@ fn a_row_that_changes_hands_is_told_to_no_tenant_that_may_not_know_it() {
             Some(format!("1 {OTHER_TENANT} updated")),
             "at {level} level"
         );
+        let moves = session.texts(
+            "SELECT concat_ws(' ', tenant_id, action, changes) FROM activity.events
+             WHERE source = 'capture' AND metadata = '{\"moved\": true}' ORDER BY event_id",
+        );
+        let row =
+            |tenant, note| format!(r#"{{"id": 1, "note": "{note}", "tenant_id": "{tenant}"}}"#);
+        let [old, new] = [
+            row(TENANT, "of the first"),
+            row(OTHER_TENANT, "of the second"),
+        ];
+        assert_eq!(
+            moves,
+            [
+                format!(r#"{TENANT} item.deleted {{"old": {old}}}"#),
+                format!(r#"{OTHER_TENANT} item.created {{"new": {new}}}"#),
+            ],
+            "at {level} level"
+        );
     }
 }
 

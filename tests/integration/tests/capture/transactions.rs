@@ -130,3 +130,25 @@ fn a_session_in_the_role_of_a_replica_is_captured_once() {
         ],
     );
 }
+
+#[test]
+fn capture_needs_no_preloaded_library() {
+    let cluster = Cluster::start(&Options {
+        preload: false,
+        ..Options::default()
+    });
+    for level in LEVELS {
+        let database = log_in(&cluster);
+        let mut session = database.superuser();
+        session.batch_execute(ITEM).unwrap();
+        start_replay(&mut session, "item", "id");
+        attach(&mut session, "item", &format!(", level => '{level}'"));
+        // The first thing that a new session does is a change; it knows nothing of the log.
+        let mut other = database.superuser();
+        other
+            .batch_execute("UPDATE item SET qty = 1; INSERT INTO item VALUES (2, 2); TRUNCATE item")
+            .unwrap();
+        assert_eq!(changes(&mut session).len(), 3, "at {level} level");
+        assert_replays(&mut session, "item", "item");
+    }
+}
