@@ -42,4 +42,4 @@ CREATE INDEX events_ip_hash_idx ON activity.events (tenant_id, ip_hash, occurred
 CREATE INDEX events_stream_idx ON activity.events (tenant_id, gen, xact, event_id);
 -- What happened to a captured table as a whole: TRUNCATE, and statements that were summed up.
 CREATE INDEX events_table_idx ON activity.events (tenant_id, object_type, event_id)
-    WHERE object_id IS NULL AND changes IS NULL AND source = 'capture';
+    WHERE object_id IS NULL AND changes IS NULL AND object_type IS NOT NULL;

@@ -20,14 +20,19 @@ pub(super) struct Leaf {
     pub(super) indexes: Option<Vec<Index>>,
 }
 
-/// A btree index on columns, on all rows or on those that have a value in one column.
+/// A btree index on columns, on all rows or on those with and without values in certain columns.
 pub(super) struct Index {
     oid: pg_sys::Oid,
     /// Places of its columns in a tuple.
     columns: Vec<usize>,
-    /// The place of the column whose value a row must have to be in the index.
-    only_with: Option<usize>,
+    conditions: Vec<Condition>,
     is_unique: bool,
+}
+
+/// A row is in the index only if the column at this place is NULL, or only if it is not.
+struct Condition {
+    column: usize,
+    is_null: bool,
 }
 
 /// Most columns of an index that is served here.
@@ -109,7 +114,7 @@ impl Index {
                 Some(Self {
                     oid,
                     columns,
-                    only_with: required_column((*info).ii_Predicate)?,
+                    conditions: conditions((*info).ii_Predicate)?,
                     is_unique: (*info).ii_Unique,
                 })
             });
@@ -119,28 +124,34 @@ impl Index {
     }
 }
 
-/// The column of a predicate `column IS NOT NULL`; `Some(None)` without a predicate, `None` for
-/// any other.
+/// The conditions of a predicate; `None` if it is more than tests for NULL.
 ///
 /// # Safety
-/// The predicate is that of an index.
-unsafe fn required_column(predicate: *mut pg_sys::List) -> Option<Option<usize>> {
-    if predicate.is_null() {
-        return Some(None);
-    }
-    // SAFETY: a predicate is a list of expressions, each of which begins with its tag.
+/// The predicate is that of an index, or NULL.
+unsafe fn conditions(predicate: *mut pg_sys::List) -> Option<Vec<Condition>> {
+    // SAFETY: a predicate is a list of expressions that all have to hold.
     unsafe {
-        let conditions = PgList::<pg_sys::Node>::from_pg(predicate);
-        let node = conditions.get_ptr(0).filter(|_| conditions.len() == 1)?;
+        let tests = PgList::<pg_sys::Node>::from_pg(predicate);
+        tests.iter_ptr().map(|node| condition(node)).collect()
+    }
+}
+
+/// # Safety
+/// The node is an expression.
+unsafe fn condition(node: *mut pg_sys::Node) -> Option<Condition> {
+    // SAFETY: every expression begins with its tag, which tells what it is.
+    unsafe {
         if (*node).type_ != pg_sys::NodeTag::T_NullTest {
             return None;
         }
         let test = node.cast::<pg_sys::NullTest>();
-        let argument = (*test).arg.cast::<pg_sys::Var>();
-        let is_column = (*test).nulltesttype == pg_sys::NullTestType::IS_NOT_NULL
-            && (*argument.cast::<pg_sys::Node>()).type_ == pg_sys::NodeTag::T_Var;
-        let place = usize::try_from((*argument).varattno - 1);
-        is_column.then(|| place.ok().map(Some)).flatten()
+        let argument = (*test).arg.cast::<pg_sys::Node>();
+        if (*argument).type_ != pg_sys::NodeTag::T_Var {
+            return None;
+        }
+        let column = usize::try_from((*argument.cast::<pg_sys::Var>()).varattno - 1).ok()?;
+        let is_null = (*test).nulltesttype == pg_sys::NullTestType::IS_NULL;
+        Some(Condition { column, is_null })
     }
 }
 
@@ -257,10 +268,9 @@ unsafe fn enter(
             ..Default::default()
         };
         for (tuple, place) in tuples.iter().zip(places) {
-            if index
-                .only_with
-                .is_some_and(|column| tuple[column].is_none())
-            {
+            let holds =
+                |condition: &Condition| tuple[condition.column].is_none() == condition.is_null;
+            if !index.conditions.iter().all(holds) {
                 continue;
             }
             let mut values = [pg_sys::Datum::from(0usize); MAX_COLUMNS];
