@@ -64,6 +64,8 @@ pub enum Error {
     OrphanTrigger,
     /// A trigger function was called by something else than the trigger it is made for (39P01).
     NotItsTrigger,
+    /// The same for a function of an event trigger (39P03).
+    NotItsEventTrigger,
     /// The log can't be changed (42501).
     AppendOnly { relation: String },
     /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
@@ -152,6 +154,10 @@ impl Error {
             Self::NoRowTenant => (
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 "no tenant: the captured row does not say whose it is".into(),
+            ),
+            Self::NotItsEventTrigger => (
+                Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
+                "a function of activity_log's event triggers was not called by one".into(),
             ),
             Self::NotItsTrigger => (
                 Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
@@ -282,6 +288,7 @@ impl Error {
                 "The table was attached with on_missing_tenant => 'error'. Give the row a tenant \
                  that activity.tenants knows, or set the context."
             }
+            Self::NotItsEventTrigger => "activity.setup() makes the event triggers.",
             Self::NotItsTrigger => "activity.setup() and activity.attach() make the triggers.",
             Self::OrphanTrigger => {
                 "activity.coverage() lists it; activity.attach() captures the table anew, DROP \

@@ -119,9 +119,7 @@ unsafe fn check_call(fcinfo: pg_sys::FunctionCallInfo) {
         !context.is_null() && (*context).type_ == pg_sys::NodeTag::T_EventTriggerData
     };
     if !is_event {
-        error::raise(Error::Internal {
-            place: "event trigger function called as a function",
-        });
+        error::raise(Error::NotItsEventTrigger);
     }
 }
 

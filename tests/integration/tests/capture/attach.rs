@@ -3,7 +3,8 @@
 use crate::captured::log;
 use activity_log_integration::{Cluster, Session, expect_error};
 
-const ITEM: &str = "CREATE TABLE item (id int PRIMARY KEY, tenant_id uuid, note text, secret text);";
+const ITEM: &str =
+    "CREATE TABLE item (id int PRIMARY KEY, tenant_id uuid, note text, secret text);";
 
 fn item() -> Session {
     let mut session = log().superuser();
@@ -43,7 +44,12 @@ fn what_attach_was_told_is_what_the_capture_says() {
     );
     assert_eq!(
         session.texts("SELECT action FROM activity.actions WHERE category = 'capture' ORDER BY 1"),
-        ["stock.item.created", "stock.item.deleted", "stock.item.truncated", "stock.item.updated"]
+        [
+            "stock.item.created",
+            "stock.item.deleted",
+            "stock.item.truncated",
+            "stock.item.updated"
+        ]
     );
     assert_eq!(
         session.texts(
@@ -100,7 +106,11 @@ fn what_is_no_table_of_an_application_is_refused() {
     ] {
         let refused = session.query(&format!("SELECT activity.attach('{table}')"), &[]);
         let refusal = expect_error(refused, "42809");
-        assert_eq!(refusal.message, format!("{what} can't be captured"), "{table}");
+        assert_eq!(
+            refusal.message,
+            format!("{what} can't be captured"),
+            "{table}"
+        );
         assert!(refusal.hint.contains("partitioned tables"), "{refusal:?}");
     }
     assert_eq!(traces(&mut session), 0);
@@ -111,24 +121,71 @@ fn arguments_that_do_not_fit_the_table_leave_nothing_half_done() {
     let mut session = item();
     for (arguments, sqlstate, says) in [
         ("NULL", "22004", "target must be given"),
-        ("'item', tenant_column => 'org'", "42703", "tenant_column names a column"),
-        ("'item', actor_column => 'Note'", "42703", "actor_column names a column"),
-        ("'item', exclude => ARRAY['note', 'nix']", "42703", "exclude names a column"),
-        ("'item', redact => ARRAY['ctid']", "42703", "redact names a column"),
-        ("'item', ignore => ARRAY[NULL]::text[]", "42703", "ignore names a column"),
-        ("'item', exclude => ARRAY['id']", "22023", "invalid exclude: it names a column of the key"),
-        ("'item', redact => ARRAY['id']", "22023", "invalid redact: it names a column of the key"),
-        ("'item', level => 'table'", "22023", "invalid level: it must be one of auto, row, statement"),
-        ("'item', on_missing_tenant => 'ignore'", "22023", "invalid on_missing_tenant"),
-        ("'item', action_prefix => 'Item'", "22023", "invalid action_prefix"),
-        ("'item', action_prefix => 'activity.item'", "22023", "the namespace activity is the log's own"),
+        (
+            "'item', tenant_column => 'org'",
+            "42703",
+            "tenant_column names a column",
+        ),
+        (
+            "'item', actor_column => 'Note'",
+            "42703",
+            "actor_column names a column",
+        ),
+        (
+            "'item', exclude => ARRAY['note', 'nix']",
+            "42703",
+            "exclude names a column",
+        ),
+        (
+            "'item', redact => ARRAY['ctid']",
+            "42703",
+            "redact names a column",
+        ),
+        (
+            "'item', ignore => ARRAY[NULL]::text[]",
+            "42703",
+            "ignore names a column",
+        ),
+        (
+            "'item', exclude => ARRAY['id']",
+            "22023",
+            "invalid exclude: it names a column of the key",
+        ),
+        (
+            "'item', redact => ARRAY['id']",
+            "22023",
+            "invalid redact: it names a column of the key",
+        ),
+        (
+            "'item', level => 'table'",
+            "22023",
+            "invalid level: it must be one of auto, row, statement",
+        ),
+        (
+            "'item', on_missing_tenant => 'ignore'",
+            "22023",
+            "invalid on_missing_tenant",
+        ),
+        (
+            "'item', action_prefix => 'Item'",
+            "22023",
+            "invalid action_prefix",
+        ),
+        (
+            "'item', action_prefix => 'activity.item'",
+            "22023",
+            "the namespace activity is the log's own",
+        ),
         ("'nothing'", "42P01", "does not exist"),
     ] {
         let refused = session.query(&format!("SELECT activity.attach({arguments})"), &[]);
         let refusal = expect_error(refused, sqlstate);
         assert!(refusal.message.contains(says), "{arguments}: {refusal:?}");
     }
-    let refused = session.query("SELECT activity.attach('item', exclude => ARRAY['note', 'nix'])", &[]);
+    let refused = session.query(
+        "SELECT activity.attach('item', exclude => ARRAY['note', 'nix'])",
+        &[],
+    );
     assert_eq!(
         expect_error(refused, "42703").detail,
         r#"{"argument":"exclude","position":2}"#
@@ -139,14 +196,28 @@ fn arguments_that_do_not_fit_the_table_leave_nothing_half_done() {
 #[test]
 fn a_table_is_attached_once_and_detached_once() {
     let mut session = item();
-    session.batch_execute("SELECT activity.attach('item')").unwrap();
-    let again = expect_error(session.query("SELECT activity.attach('item')", &[]), "42710");
+    session
+        .batch_execute("SELECT activity.attach('item')")
+        .unwrap();
+    let again = expect_error(
+        session.query("SELECT activity.attach('item')", &[]),
+        "42710",
+    );
     assert_eq!(again.message, "this table is captured already");
-    session.batch_execute("INSERT INTO item VALUES (1)").unwrap();
-    session.batch_execute("SELECT activity.detach('item')").unwrap();
-    let gone = expect_error(session.query("SELECT activity.detach('item')", &[]), "42704");
+    session
+        .batch_execute("INSERT INTO item VALUES (1)")
+        .unwrap();
+    session
+        .batch_execute("SELECT activity.detach('item')")
+        .unwrap();
+    let gone = expect_error(
+        session.query("SELECT activity.detach('item')", &[]),
+        "42704",
+    );
     assert!(gone.hint.contains("activity.coverage()"), "{gone:?}");
-    session.batch_execute("INSERT INTO item VALUES (2)").unwrap();
+    session
+        .batch_execute("INSERT INTO item VALUES (2)")
+        .unwrap();
     assert_eq!(
         session.texts("SELECT object_id FROM activity.events WHERE action = 'item.created'"),
         ["1"]
@@ -172,10 +243,22 @@ fn what_is_rolled_back_was_not_attached() {
         .batch_execute("BEGIN; SELECT activity.attach('item'); INSERT INTO item VALUES (1); ROLLBACK; INSERT INTO item VALUES (2)")
         .unwrap();
     assert_eq!(traces(&mut session), 0);
-    assert_eq!(session.number("SELECT count(*) FROM activity.events WHERE source = 'capture'"), 0);
-    session.batch_execute("SELECT activity.attach('item')").unwrap();
-    session.batch_execute("BEGIN; SELECT activity.detach('item'); ROLLBACK; INSERT INTO item VALUES (3)").unwrap();
-    assert_eq!(session.number("SELECT count(*) FROM activity.events WHERE source = 'capture'"), 1);
+    assert_eq!(
+        session.number("SELECT count(*) FROM activity.events WHERE source = 'capture'"),
+        0
+    );
+    session
+        .batch_execute("SELECT activity.attach('item')")
+        .unwrap();
+    session
+        .batch_execute(
+            "BEGIN; SELECT activity.detach('item'); ROLLBACK; INSERT INTO item VALUES (3)",
+        )
+        .unwrap();
+    assert_eq!(
+        session.number("SELECT count(*) FROM activity.events WHERE source = 'capture'"),
+        1
+    );
 }
 
 #[test]
@@ -201,7 +284,9 @@ fn two_sessions_that_attach_the_same_table_at_once_attach_it_once() {
     let database = log();
     let (mut first, mut second) = (database.superuser(), database.superuser());
     first.batch_execute(ITEM).unwrap();
-    first.batch_execute("BEGIN; SELECT activity.attach('item')").unwrap();
+    first
+        .batch_execute("BEGIN; SELECT activity.attach('item')")
+        .unwrap();
     let waiting = std::thread::spawn(move || {
         expect_error(second.query("SELECT activity.attach('item')", &[]), "42710")
     });
@@ -230,17 +315,29 @@ fn an_admin_attaches_tables_of_his_own_or_of_a_role_that_he_is_in() {
         "SELECT activity.on_change('app.theirs', 'a.b', 'true')",
     ] {
         let refusal = expect_error(session.query(call, &[]), "42501");
-        assert!(refusal.hint.contains("Through the log one could read it"), "{refusal:?}");
+        assert!(
+            refusal.hint.contains("Through the log one could read it"),
+            "{refusal:?}"
+        );
     }
     database
         .superuser()
         .batch_execute(&format!("GRANT {owner} TO {admin}"))
         .unwrap();
-    session.batch_execute("SELECT activity.attach('app.theirs')").unwrap();
+    session
+        .batch_execute("SELECT activity.attach('app.theirs')")
+        .unwrap();
     // The owner alone may not switch capture off.
     let mut theirs = database.connect_as(&owner);
-    for call in ["detach('app.theirs')", "pause('app.theirs', 'x')", "attach('app.theirs')"] {
-        expect_error(theirs.query(&format!("SELECT activity.{call}"), &[]), "42501");
+    for call in [
+        "detach('app.theirs')",
+        "pause('app.theirs', 'x')",
+        "attach('app.theirs')",
+    ] {
+        expect_error(
+            theirs.query(&format!("SELECT activity.{call}"), &[]),
+            "42501",
+        );
     }
 }
 
@@ -258,7 +355,10 @@ fn before_setup_there_is_nothing_to_attach_to() {
         "SELECT activity.row_as_of('item', '{\"id\": 1}')",
     ] {
         let refusal = expect_error(session.query(call, &[]), "55000");
-        assert!(refusal.hint.contains("activity.setup()"), "{call}: {refusal:?}");
+        assert!(
+            refusal.hint.contains("activity.setup()"),
+            "{call}: {refusal:?}"
+        );
     }
 }
 
@@ -272,9 +372,17 @@ fn a_part_of_a_captured_table_is_not_captured_beside_it() {
              SELECT activity.attach('whole')",
         )
         .unwrap();
-    expect_error(session.query("SELECT activity.attach('part')", &[]), "42710");
-    session.batch_execute("SELECT activity.detach('whole'); SELECT activity.attach('part')").unwrap();
-    expect_error(session.query("SELECT activity.attach('whole')", &[]), "42710");
+    expect_error(
+        session.query("SELECT activity.attach('part')", &[]),
+        "42710",
+    );
+    session
+        .batch_execute("SELECT activity.detach('whole'); SELECT activity.attach('part')")
+        .unwrap();
+    expect_error(
+        session.query("SELECT activity.attach('whole')", &[]),
+        "42710",
+    );
     assert_eq!(
         session.text("SELECT level FROM activity.coverage() WHERE captured"),
         Some("row".into()),

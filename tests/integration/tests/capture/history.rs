@@ -36,7 +36,11 @@ fn a_row_is_told_as_it_stood_through_changes_of_its_key() {
     for level in LEVELS {
         let mut session = stock(level);
         let before = now(&mut session);
-        session.batch_execute("INSERT INTO stock VALUES (1, 'nut', 1.10, '{1,2}'), (2, 'bolt', 2, NULL)").unwrap();
+        session
+            .batch_execute(
+                "INSERT INTO stock VALUES (1, 'nut', 1.10, '{1,2}'), (2, 'bolt', 2, NULL)",
+            )
+            .unwrap();
         let made = now(&mut session);
         session.batch_execute("UPDATE stock SET price = 1.20 WHERE id = 1; UPDATE stock SET id = 7, name = 'nuts' WHERE id = 1").unwrap();
         let moved = now(&mut session);
@@ -44,13 +48,33 @@ fn a_row_is_told_as_it_stood_through_changes_of_its_key() {
         let last = now(&mut session);
         for (id, at, row) in [
             (1, &before, None),
-            (1, &made, Some(r#"{"id": 1, "name": "nut", "parts": [1, 2], "price": 1.10}"#)),
+            (
+                1,
+                &made,
+                Some(r#"{"id": 1, "name": "nut", "parts": [1, 2], "price": 1.10}"#),
+            ),
             (1, &moved, None),
             (7, &made, None),
-            (7, &moved, Some(r#"{"id": 7, "name": "nuts", "parts": [1, 2], "price": 1.20}"#)),
-            (7, &last, Some(r#"{"id": 7, "name": "new", "parts": null, "price": null}"#)),
-            (1, &last, Some(r#"{"id": 1, "name": "bolt", "parts": null, "price": 2.00}"#)),
-            (2, &moved, Some(r#"{"id": 2, "name": "bolt", "parts": null, "price": 2.00}"#)),
+            (
+                7,
+                &moved,
+                Some(r#"{"id": 7, "name": "nuts", "parts": [1, 2], "price": 1.20}"#),
+            ),
+            (
+                7,
+                &last,
+                Some(r#"{"id": 7, "name": "new", "parts": null, "price": null}"#),
+            ),
+            (
+                1,
+                &last,
+                Some(r#"{"id": 1, "name": "bolt", "parts": null, "price": 2.00}"#),
+            ),
+            (
+                2,
+                &moved,
+                Some(r#"{"id": 2, "name": "bolt", "parts": null, "price": 2.00}"#),
+            ),
             (2, &last, None),
         ] {
             let found = as_of(&mut session, "stock", &format!(r#"{{"id": {id}}}"#), at);
@@ -83,10 +107,17 @@ fn the_history_of_an_object_goes_back_through_its_names_field_by_field() {
     assert_eq!(
         history(&mut session, "stock", "7"),
         [
-            "stock.deleted 7 id 7 ->", "stock.deleted 7 name \"nuts\" ->", "stock.deleted 7 parts null ->", "stock.deleted 7 price null ->",
+            "stock.deleted 7 id 7 ->",
+            "stock.deleted 7 name \"nuts\" ->",
+            "stock.deleted 7 parts null ->",
+            "stock.deleted 7 price null ->",
             "stock.counted 7 ->",
-            "stock.updated 1 id 1 -> 7", "stock.updated 1 name \"nut\" -> \"nuts\"",
-            "stock.created 1 id -> 1", "stock.created 1 name -> \"nut\"", "stock.created 1 parts -> null", "stock.created 1 price -> null",
+            "stock.updated 1 id 1 -> 7",
+            "stock.updated 1 name \"nut\" -> \"nuts\"",
+            "stock.created 1 id -> 1",
+            "stock.created 1 name -> \"nut\"",
+            "stock.created 1 parts -> null",
+            "stock.created 1 price -> null",
         ]
     );
     // The row that took the free name is another one, and so is its history; that of the old name
@@ -95,7 +126,10 @@ fn the_history_of_an_object_goes_back_through_its_names_field_by_field() {
     assert_eq!(history(&mut session, "stock", "404"), [""; 0]);
     assert_eq!(history(&mut session, "nothing", "1"), [""; 0]);
     for arguments in ["NULL, '1'", "'stock', ''"] {
-        expect_error(session.query(&format!("SELECT activity.object_history({arguments})"), &[]), "22004");
+        expect_error(
+            session.query(&format!("SELECT activity.object_history({arguments})"), &[]),
+            "22004",
+        );
     }
 }
 
@@ -103,13 +137,17 @@ fn the_history_of_an_object_goes_back_through_its_names_field_by_field() {
 fn a_row_from_before_capture_is_told_as_far_as_later_changes_tell() {
     let mut session = stock("auto");
     let start = now(&mut session);
-    session.batch_execute("UPDATE stock SET price = 8 WHERE id = 100").unwrap();
+    session
+        .batch_execute("UPDATE stock SET price = 8 WHERE id = 100")
+        .unwrap();
     let cheaper = now(&mut session);
     assert_eq!(
         as_of(&mut session, "stock", r#"{"id": 100}"#, &start).unwrap(),
         r#"{"id": 100, "price": 9.90, "$inexact": ["name", "parts"]}"#
     );
-    session.batch_execute("UPDATE stock SET name = 'older' WHERE id = 100; DELETE FROM stock").unwrap();
+    session
+        .batch_execute("UPDATE stock SET name = 'older' WHERE id = 100; DELETE FROM stock")
+        .unwrap();
     assert_eq!(
         as_of(&mut session, "stock", r#"{"id": 100}"#, &start).unwrap(),
         r#"{"id": 100, "name": "old", "parts": [1], "price": 9.90}"#
@@ -123,8 +161,16 @@ fn a_row_from_before_capture_is_told_as_far_as_later_changes_tell() {
 #[test]
 fn what_is_not_exact_is_listed() {
     let mut session = log().superuser();
-    session.batch_execute("CREATE TABLE doc (id int PRIMARY KEY, body text, pin text, note text, hidden text)").unwrap();
-    attach(&mut session, "doc", ", exclude => ARRAY['hidden'], redact => ARRAY['pin']");
+    session
+        .batch_execute(
+            "CREATE TABLE doc (id int PRIMARY KEY, body text, pin text, note text, hidden text)",
+        )
+        .unwrap();
+    attach(
+        &mut session,
+        "doc",
+        ", exclude => ARRAY['hidden'], redact => ARRAY['pin']",
+    );
     session
         .batch_execute("INSERT INTO doc VALUES (1, repeat('x', 100000), '1234', 'password=hunter2secret', 'h')")
         .unwrap();
@@ -132,7 +178,9 @@ fn what_is_not_exact_is_listed() {
         session.texts("SELECT jsonb_array_elements_text(activity.row_as_of('doc', '{\"id\": 1}') -> '$inexact')")
     };
     assert_eq!(listed(&mut session), ["body", "hidden", "note", "pin"]);
-    session.batch_execute("UPDATE doc SET body = 'short', note = 'plain'").unwrap();
+    session
+        .batch_execute("UPDATE doc SET body = 'short', note = 'plain'")
+        .unwrap();
     assert_eq!(listed(&mut session), ["hidden", "pin"]);
     // Whatever happens in a pause is in no event; what is set afterwards is known again.
     session
@@ -144,13 +192,17 @@ fn what_is_not_exact_is_listed() {
 #[test]
 fn a_row_has_the_columns_that_its_table_had() {
     let mut session = stock("auto");
-    session.batch_execute("INSERT INTO stock VALUES (1, 'nut', 1, '{}')").unwrap();
+    session
+        .batch_execute("INSERT INTO stock VALUES (1, 'nut', 1, '{}')")
+        .unwrap();
     let first = now(&mut session);
     session
         .batch_execute("ALTER TABLE stock RENAME name TO label; ALTER TABLE stock DROP parts; ALTER TABLE stock ADD size int DEFAULT 3; UPDATE stock SET label = 'nuts'")
         .unwrap();
     let second = now(&mut session);
-    session.batch_execute("UPDATE stock SET size = 4 WHERE id = 1").unwrap();
+    session
+        .batch_execute("UPDATE stock SET size = 4 WHERE id = 1")
+        .unwrap();
     assert_eq!(
         as_of(&mut session, "stock", r#"{"id": 1}"#, &first).unwrap(),
         r#"{"id": 1, "name": "nut", "parts": [], "price": 1.00}"#
@@ -161,7 +213,9 @@ fn a_row_has_the_columns_that_its_table_had() {
         r#"{"id": 1, "label": "nuts", "price": 1.00, "$inexact": ["size"]}"#
     );
     assert_eq!(
-        session.text("SELECT activity.row_as_of('stock', '{\"id\": 1}')::text").unwrap(),
+        session
+            .text("SELECT activity.row_as_of('stock', '{\"id\": 1}')::text")
+            .unwrap(),
         r#"{"id": 1, "size": 4, "label": "nuts", "price": 1.00}"#
     );
 }
@@ -169,11 +223,15 @@ fn a_row_has_the_columns_that_its_table_had() {
 #[test]
 fn truncate_ends_every_life() {
     let mut session = stock("auto");
-    session.batch_execute("INSERT INTO stock VALUES (1, 'nut', 1, '{}')").unwrap();
+    session
+        .batch_execute("INSERT INTO stock VALUES (1, 'nut', 1, '{}')")
+        .unwrap();
     let before = now(&mut session);
     session.batch_execute("TRUNCATE stock").unwrap();
     let after = now(&mut session);
-    session.batch_execute("INSERT INTO stock (id) VALUES (1)").unwrap();
+    session
+        .batch_execute("INSERT INTO stock (id) VALUES (1)")
+        .unwrap();
     assert!(as_of(&mut session, "stock", r#"{"id": 1}"#, &before).is_some());
     assert_eq!(as_of(&mut session, "stock", r#"{"id": 1}"#, &after), None);
     assert!(as_of(&mut session, "stock", r#"{"id": 1}"#, "infinity").is_some());
@@ -196,7 +254,9 @@ fn keys_of_several_columns_and_other_types_are_read_as_what_they_are() {
         r#"{"day": "2026-01-02", "at": "2026-01-02T01:04:00+00:00", "code": "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa", "n": 1.50, "flag": false}"#,
         r#"{"day": "January 2, 2026", "at": "2026-01-01 20:04-05", "code": "{AAAAAAAA-AAAA-4AAA-8AAA-AAAAAAAAAAAA}", "n": "1.50", "flag": "no"}"#,
     ] {
-        let row = session.text(&format!("SELECT activity.row_as_of('slot', $${key}$$) ->> 'what'"));
+        let row = session.text(&format!(
+            "SELECT activity.row_as_of('slot', $${key}$$) ->> 'what'"
+        ));
         assert_eq!(row.as_deref(), Some("x"), "{key}");
     }
 }
@@ -204,7 +264,9 @@ fn keys_of_several_columns_and_other_types_are_read_as_what_they_are() {
 #[test]
 fn a_key_that_is_none_is_refused() {
     let mut session = stock("auto");
-    session.batch_execute("CREATE TABLE keyless (id int); CREATE TABLE free (id int PRIMARY KEY)").unwrap();
+    session
+        .batch_execute("CREATE TABLE keyless (id int); CREATE TABLE free (id int PRIMARY KEY)")
+        .unwrap();
     attach(&mut session, "keyless", "");
     for (arguments, sqlstate) in [
         ("'keyless', '{\"id\": 1}'", "0A000"),
@@ -218,7 +280,10 @@ fn a_key_that_is_none_is_refused() {
         ("'stock', '{\"name\": \"nut\"}'", "22023"),
         ("'stock', '{\"id\": \"one\"}'", "22P02"),
     ] {
-        expect_error(session.query(&format!("SELECT activity.row_as_of({arguments})"), &[]), sqlstate);
+        expect_error(
+            session.query(&format!("SELECT activity.row_as_of({arguments})"), &[]),
+            sqlstate,
+        );
     }
 }
 
@@ -236,18 +301,25 @@ fn readers_read_back_their_own_tenant_and_auditors_all() {
     let count = |id: i32| format!("SELECT count(*) FROM activity.object_history('item', '{id}')");
     let mut reader = database.connect_as(&database.create_login(&["activity_reader"]));
     expect_error(reader.query(&row(1), &[]), "22004");
-    reader.batch_execute(&format!("SET activity.tenant_id = '{TENANT}'")).unwrap();
+    reader
+        .batch_execute(&format!("SET activity.tenant_id = '{TENANT}'"))
+        .unwrap();
     assert_eq!(reader.text(&row(1)).as_deref(), Some("a"));
     assert_eq!(reader.text(&row(2)), None);
     assert_eq!((reader.number(&count(1)), reader.number(&count(2))), (3, 0));
     let mut auditor = database.connect_as(&database.create_login(&["activity_auditor"]));
     assert_eq!(auditor.text(&row(1)).as_deref(), Some("a"));
     assert_eq!(auditor.text(&row(2)).as_deref(), Some("b"));
-    assert_eq!((auditor.number(&count(1)), auditor.number(&count(2))), (3, 3));
+    assert_eq!(
+        (auditor.number(&count(1)), auditor.number(&count(2))),
+        (3, 3)
+    );
     // An auditor who is pinned sees what he is pinned to.
     let pinned = database.create_login(&["activity_auditor"]);
     session
-        .batch_execute(&format!("INSERT INTO activity.role_tenants VALUES ('{pinned}', '{TENANT}')"))
+        .batch_execute(&format!(
+            "INSERT INTO activity.role_tenants VALUES ('{pinned}', '{TENANT}')"
+        ))
         .unwrap();
     let mut pinned = database.connect_as(&pinned);
     assert_eq!((pinned.number(&count(1)), pinned.number(&count(2))), (3, 0));
@@ -266,7 +338,9 @@ fn a_statement_that_was_summed_up_leaves_its_rows_in_doubt() {
         )
         .unwrap();
     assert_eq!(
-        session.text("SELECT activity.row_as_of('stock', '{\"id\": 1}') ->> '$inexact'").unwrap(),
+        session
+            .text("SELECT activity.row_as_of('stock', '{\"id\": 1}') ->> '$inexact'")
+            .unwrap(),
         r#"["id", "name", "parts", "price"]"#
     );
 }

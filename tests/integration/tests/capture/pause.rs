@@ -34,7 +34,9 @@ fn nothing_is_captured_between_pause_and_resume_and_both_are_events() {
         .unwrap();
     assert_eq!(state(&mut session), "t active");
     assert_eq!(
-        session.texts("SELECT object_id FROM activity.events WHERE source = 'capture' ORDER BY event_id"),
+        session.texts(
+            "SELECT object_id FROM activity.events WHERE source = 'capture' ORDER BY event_id"
+        ),
         ["1", "3"]
     );
     assert_eq!(
@@ -52,10 +54,12 @@ fn a_pause_ends_by_itself() {
     session
         .batch_execute("SELECT activity.pause('item', 'short', clock_timestamp() + interval '1 second'); INSERT INTO item VALUES (1)")
         .unwrap();
-    assert!(session
-        .text("SELECT state FROM activity.coverage()")
-        .unwrap()
-        .starts_with("paused until 20"));
+    assert!(
+        session
+            .text("SELECT state FROM activity.coverage()")
+            .unwrap()
+            .starts_with("paused until 20")
+    );
     session
         .batch_execute("SELECT pg_sleep(1.1); INSERT INTO item VALUES (2)")
         .unwrap();
@@ -71,9 +75,21 @@ fn a_pause_without_reason_or_with_an_end_that_is_over_is_refused() {
         ("'item'", "22004", "reason must be given"),
         ("'item', ''", "22004", "reason must be given"),
         ("NULL, 'x'", "22004", "target must be given"),
-        ("'item', 'x', now() - interval '1 second'", "22023", "it must be in the future"),
-        ("'item', 'x', 'infinity'", "22023", "it must be in the future, and finite"),
-        ("'item', repeat('x', 1001)", "22001", "reason has 1001 bytes"),
+        (
+            "'item', 'x', now() - interval '1 second'",
+            "22023",
+            "it must be in the future",
+        ),
+        (
+            "'item', 'x', 'infinity'",
+            "22023",
+            "it must be in the future, and finite",
+        ),
+        (
+            "'item', repeat('x', 1001)",
+            "22001",
+            "reason has 1001 bytes",
+        ),
         ("'pg_class', 'x'", "42809", "a table of the catalog"),
     ] {
         let refusal = expect_error(
@@ -82,9 +98,14 @@ fn a_pause_without_reason_or_with_an_end_that_is_over_is_refused() {
         );
         assert!(refusal.message.contains(says), "{arguments}: {refusal:?}");
     }
-    session.batch_execute("CREATE TABLE other (id int)").unwrap();
+    session
+        .batch_execute("CREATE TABLE other (id int)")
+        .unwrap();
     for call in ["pause('other', 'x')", "resume('other')"] {
-        expect_error(session.query(&format!("SELECT activity.{call}"), &[]), "42704");
+        expect_error(
+            session.query(&format!("SELECT activity.{call}"), &[]),
+            "42704",
+        );
     }
     assert_eq!(state(&mut session), "t active");
 }
@@ -107,15 +128,23 @@ fn a_pause_that_is_rolled_back_was_none_and_one_that_commits_counts_for_every_se
     let (mut admin, mut writer) = (database.superuser(), database.superuser());
     admin.batch_execute(ITEM).unwrap();
     writer.batch_execute("INSERT INTO item VALUES (1)").unwrap();
-    admin.batch_execute("BEGIN; SELECT activity.pause('item', 'x')").unwrap();
+    admin
+        .batch_execute("BEGIN; SELECT activity.pause('item', 'x')")
+        .unwrap();
     // Writers neither wait for the pause nor see it before it is committed.
-    writer.batch_execute("SET lock_timeout = '2s'; INSERT INTO item VALUES (2)").unwrap();
+    writer
+        .batch_execute("SET lock_timeout = '2s'; INSERT INTO item VALUES (2)")
+        .unwrap();
     admin.batch_execute("ROLLBACK").unwrap();
     writer.batch_execute("INSERT INTO item VALUES (3)").unwrap();
-    admin.batch_execute("SELECT activity.pause('item', 'x')").unwrap();
+    admin
+        .batch_execute("SELECT activity.pause('item', 'x')")
+        .unwrap();
     writer.batch_execute("INSERT INTO item VALUES (4)").unwrap();
     assert_eq!(
-        admin.texts("SELECT object_id FROM activity.events WHERE source = 'capture' ORDER BY event_id"),
+        admin.texts(
+            "SELECT object_id FROM activity.events WHERE source = 'capture' ORDER BY event_id"
+        ),
         ["1", "2", "3"]
     );
 }
@@ -126,11 +155,15 @@ fn a_pause_survives_a_restart() {
     let database = cluster.database();
     database
         .superuser()
-        .batch_execute(&format!("{ITEM} SELECT activity.pause('item', 'x', now() + interval '1 hour')"))
+        .batch_execute(&format!(
+            "{ITEM} SELECT activity.pause('item', 'x', now() + interval '1 hour')"
+        ))
         .unwrap();
     cluster.restart(Stop::Immediate);
     let mut session = database.superuser();
-    session.batch_execute("INSERT INTO item VALUES (1)").unwrap();
+    session
+        .batch_execute("INSERT INTO item VALUES (1)")
+        .unwrap();
     assert_eq!(state(&mut session), "f paused");
     assert_eq!(count(&mut session, "true"), 0);
 }

@@ -13,7 +13,11 @@ const STARTED: &str = "SELECT activity.on_change('run', 'workflow.run.started',
 fn run_table(level: &str) -> Session {
     let mut session = log().superuser();
     session.batch_execute(RUN).unwrap();
-    attach(&mut session, "run", &format!(", level => '{level}', exclude => ARRAY['secret']"));
+    attach(
+        &mut session,
+        "run",
+        &format!(", level => '{level}', exclude => ARRAY['secret']"),
+    );
     session
 }
 
@@ -39,10 +43,16 @@ fn a_transition_is_an_event_behind_its_change() {
             )
             .unwrap();
         let expected = [
-            "run.created 1", "run.created 2", "run.created 3",
-            "run.updated 1", r#"workflow.run.started 1 {"run": 1, "share": 0.50000000000000000000}"#,
+            "run.created 1",
+            "run.created 2",
+            "run.created 3",
+            "run.updated 1",
+            r#"workflow.run.started 1 {"run": 1, "share": 0.50000000000000000000}"#,
             "run.updated 3",
-            "run.deleted 1", "run.deleted 2", "workflow.run.gone 2", "run.deleted 3",
+            "run.deleted 1",
+            "run.deleted 2",
+            "workflow.run.gone 2",
+            "run.deleted 3",
         ];
         assert_eq!(events(&mut session), expected, "at {level} level");
         assert_eq!(
@@ -60,9 +70,15 @@ fn a_rule_that_fails_breaks_no_write_and_is_marked() {
     for level in LEVELS {
         let mut session = run_table(level);
         let rule = session.text(&format!("{STARTED}::text")).unwrap();
-        session.batch_execute("INSERT INTO run VALUES (1, 'pending', 0), (2, 'pending', 0), (3, 'pending', 1)").unwrap();
+        session
+            .batch_execute(
+                "INSERT INTO run VALUES (1, 'pending', 0), (2, 'pending', 0), (3, 'pending', 1)",
+            )
+            .unwrap();
         session.take_notices();
-        session.batch_execute("UPDATE run SET status = 'running'").unwrap();
+        session
+            .batch_execute("UPDATE run SET status = 'running'")
+            .unwrap();
         let notices = session.take_notices();
         assert_eq!(notices.len(), 1, "{notices:?}");
         assert_eq!(notices[0].sqlstate, "22012");
@@ -84,7 +100,9 @@ fn metadata_that_the_registry_refuses_loses_the_rules_event_only() {
     for metadata in ["'{}'", "'[1]'", "'5'", "NULL"] {
         let mut session = run_table("auto");
         session
-            .batch_execute(&format!("SELECT activity.on_change('run', 'workflow.run.started', 'true', $${metadata}$$)"))
+            .batch_execute(&format!(
+                "SELECT activity.on_change('run', 'workflow.run.started', 'true', $${metadata}$$)"
+            ))
             .unwrap();
         session
             .batch_execute("INSERT INTO run VALUES (1); UPDATE run SET status = 'x'")
@@ -126,7 +144,11 @@ fn an_expression_that_is_no_rule_is_refused_and_leaves_nothing() {
         ("true", "NEW.id", "42804"),
         ("true", "jsonb_build_object('s', NEW.secret)", "42P17"),
         ("true", "to_jsonb(NEW)", "42P17"),
-        ("true", "jsonb_build_object('at', clock_timestamp())", "42P17"),
+        (
+            "true",
+            "jsonb_build_object('at', clock_timestamp())",
+            "42P17",
+        ),
     ] {
         let refused = session.query(
             "SELECT activity.on_change('run', 'workflow.run.started', $1, $2)",
@@ -146,32 +168,67 @@ fn an_expression_that_is_no_rule_is_refused_and_leaves_nothing() {
         ("'run', 'Bad', 'true'", "22023"),
         ("'run', 'activity.capture.paused', 'true'", "22023"),
         ("'run', NULL, 'true'", "22004"),
-        ("'run', 'workflow.run.gone', 'true', operation => 'truncate'", "22023"),
-        ("'run', 'workflow.run.gone', 'OLD.id = 1', operation => 'insert'", "42P17"),
-        ("'run', 'workflow.run.gone', 'NEW.id = 1', operation => 'delete'", "42P17"),
+        (
+            "'run', 'workflow.run.gone', 'true', operation => 'truncate'",
+            "22023",
+        ),
+        (
+            "'run', 'workflow.run.gone', 'OLD.id = 1', operation => 'insert'",
+            "42P17",
+        ),
+        (
+            "'run', 'workflow.run.gone', 'NEW.id = 1', operation => 'delete'",
+            "42P17",
+        ),
     ] {
         expect_error(
             session.query(&format!("SELECT activity.on_change({arguments})"), &[]),
             sqlstate,
         );
     }
-    assert_eq!(session.number("SELECT count(*) FROM activity.capture_rules"), 0);
+    assert_eq!(
+        session.number("SELECT count(*) FROM activity.capture_rules"),
+        0
+    );
     session.batch_execute("CREATE TABLE free (id int)").unwrap();
-    expect_error(session.query("SELECT activity.on_change('free', 'workflow.run.gone', 'true')", &[]), "42704");
+    expect_error(
+        session.query(
+            "SELECT activity.on_change('free', 'workflow.run.gone', 'true')",
+            &[],
+        ),
+        "42704",
+    );
 }
 
 #[test]
 fn a_rule_that_was_dropped_or_whose_table_was_detached_is_gone() {
     let mut session = run_table("auto");
     let rule = session.text(&format!("{STARTED}::text")).unwrap();
-    session.batch_execute("INSERT INTO run VALUES (1, 'pending', 1)").unwrap();
-    session.batch_execute(&format!("SELECT activity.drop_rule('{rule}'); UPDATE run SET status = 'running'")).unwrap();
+    session
+        .batch_execute("INSERT INTO run VALUES (1, 'pending', 1)")
+        .unwrap();
+    session
+        .batch_execute(&format!(
+            "SELECT activity.drop_rule('{rule}'); UPDATE run SET status = 'running'"
+        ))
+        .unwrap();
     assert_eq!(events(&mut session), ["run.created 1", "run.updated 1"]);
-    expect_error(session.query(&format!("SELECT activity.drop_rule('{rule}')"), &[]), "42704");
-    expect_error(session.query("SELECT activity.drop_rule(NULL)", &[]), "22004");
+    expect_error(
+        session.query(&format!("SELECT activity.drop_rule('{rule}')"), &[]),
+        "42704",
+    );
+    expect_error(
+        session.query("SELECT activity.drop_rule(NULL)", &[]),
+        "22004",
+    );
     session.batch_execute(STARTED).unwrap();
-    session.batch_execute("SELECT activity.detach('run')").unwrap();
-    assert_eq!(session.number("SELECT count(*) FROM activity.capture_rules"), 0);
+    session
+        .batch_execute("SELECT activity.detach('run')")
+        .unwrap();
+    assert_eq!(
+        session.number("SELECT count(*) FROM activity.capture_rules"),
+        0
+    );
     assert_eq!(
         session.texts("SELECT action FROM activity.events WHERE action LIKE 'activity.capture.rule%' ORDER BY event_id"),
         ["activity.capture.rule_added", "activity.capture.rule_dropped", "activity.capture.rule_added"]
@@ -190,7 +247,9 @@ fn owned(database: &Database<'_>) -> (String, Session) {
     let mut session = database.connect_as(&owner);
     attach(&mut session, "run", "");
     let mut writer = database.connect_as(&writer);
-    writer.batch_execute("SET search_path = public, pg_catalog").unwrap();
+    writer
+        .batch_execute("SET search_path = public, pg_catalog")
+        .unwrap();
     (owner, writer)
 }
 
@@ -225,8 +284,14 @@ fn the_expressions_run_as_the_tables_owner_and_cannot_become_anybody_else() {
         [format!("{owner} pg_catalog, pg_temp 3")],
         "and the one that tries to leave its role has failed"
     );
-    assert_eq!(writer.text("SELECT current_user::text"), writer.text("SELECT session_user::text"));
-    assert_eq!(writer.text("SHOW search_path"), Some("public, pg_catalog".into()));
+    assert_eq!(
+        writer.text("SELECT current_user::text"),
+        writer.text("SELECT session_user::text")
+    );
+    assert_eq!(
+        writer.text("SHOW search_path"),
+        Some("public, pg_catalog".into())
+    );
 }
 
 #[test]
@@ -241,9 +306,15 @@ fn functions_and_types_of_others_are_refused_also_when_they_become_theirs_later(
         .unwrap();
     let mut session = database.connect_as(&owner);
     for condition in ["public.theirs(NEW.id)", "NEW.status::public.mood = 'good'"] {
-        let refused = session.query("SELECT activity.on_change('run', 'workflow.run.gone', $1)", &[&condition]);
+        let refused = session.query(
+            "SELECT activity.on_change('run', 'workflow.run.gone', $1)",
+            &[&condition],
+        );
         let refusal = expect_error(refused, "42P17");
-        assert!(refusal.message.contains("belongs to neither"), "{refusal:?}");
+        assert!(
+            refusal.message.contains("belongs to neither"),
+            "{refusal:?}"
+        );
     }
     session
         .batch_execute(
@@ -251,16 +322,29 @@ fn functions_and_types_of_others_are_refused_also_when_they_become_theirs_later(
              SELECT activity.on_change('run', 'workflow.run.gone', 'app.mine(NEW.id)')",
         )
         .unwrap();
-    writer.batch_execute("INSERT INTO run VALUES (1); UPDATE run SET status = 'x'").unwrap();
+    writer
+        .batch_execute("INSERT INTO run VALUES (1); UPDATE run SET status = 'x'")
+        .unwrap();
     let mut superuser = database.superuser();
-    assert_eq!(superuser.number("SELECT count(*) FROM activity.events WHERE action = 'workflow.run.gone'"), 1);
+    assert_eq!(
+        superuser.number("SELECT count(*) FROM activity.events WHERE action = 'workflow.run.gone'"),
+        1
+    );
     let name = writer.text("SELECT current_user::text").unwrap();
     superuser
-        .batch_execute(&format!("GRANT CREATE ON SCHEMA app TO {name}; ALTER FUNCTION app.mine(int) OWNER TO {name}"))
+        .batch_execute(&format!(
+            "GRANT CREATE ON SCHEMA app TO {name}; ALTER FUNCTION app.mine(int) OWNER TO {name}"
+        ))
         .unwrap();
     writer.batch_execute("UPDATE run SET status = 'y'").unwrap();
-    assert_eq!(superuser.number("SELECT count(*) FROM activity.events WHERE action = 'workflow.run.gone'"), 1);
-    assert_eq!(superuser.number("SELECT count(*) FROM activity.events WHERE metadata ? 'failed_rules'"), 1);
+    assert_eq!(
+        superuser.number("SELECT count(*) FROM activity.events WHERE action = 'workflow.run.gone'"),
+        1
+    );
+    assert_eq!(
+        superuser.number("SELECT count(*) FROM activity.events WHERE metadata ? 'failed_rules'"),
+        1
+    );
 }
 
 #[test]
@@ -271,9 +355,17 @@ fn a_table_that_changes_hands_takes_no_rule_along() {
     superuser
         .batch_execute("SELECT activity.on_change('run', 'workflow.run.gone', 'true'); ALTER TABLE run OWNER TO postgres")
         .unwrap();
-    writer.batch_execute("INSERT INTO run VALUES (1); UPDATE run SET status = 'x'").unwrap();
-    assert_eq!(superuser.number("SELECT count(*) FROM activity.events WHERE action = 'workflow.run.gone'"), 0);
-    assert_eq!(superuser.number("SELECT count(*) FROM activity.events WHERE metadata ? 'failed_rules'"), 1);
+    writer
+        .batch_execute("INSERT INTO run VALUES (1); UPDATE run SET status = 'x'")
+        .unwrap();
+    assert_eq!(
+        superuser.number("SELECT count(*) FROM activity.events WHERE action = 'workflow.run.gone'"),
+        0
+    );
+    assert_eq!(
+        superuser.number("SELECT count(*) FROM activity.events WHERE metadata ? 'failed_rules'"),
+        1
+    );
 }
 
 #[test]
