@@ -330,7 +330,8 @@ fn an_owner_that_switches_triggers_off_is_seen_in_coverage_and_status() {
                 .unwrap();
             attach(&mut admin, "theirs.item", &format!(", level => '{level}'"));
             let coverage = "SELECT c::text FROM activity.coverage() c WHERE c::text ~ 'item'";
-            let status = "SELECT concat_ws(' ', area, item, value, ok, advice) FROM activity.status()";
+            let status =
+                "SELECT concat_ws(' ', area, item, value, ok, advice) FROM activity.status()";
             let before = (admin.texts(coverage), admin.texts(status));
             // A trigger of the system needs a superuser, so ALL may be refused.
             let mut session = database.connect_as(&owner);

@@ -4,7 +4,8 @@
 use crate::captured::{LEVELS, assert_replays, attach, count, log, start_replay};
 use activity_log_integration::{Database, Session};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestError, TestRunner};
+use proptest::test_runner::{Config, TestRunner};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 
 const SESSIONS: usize = 3;
@@ -216,18 +217,18 @@ fn check_random(cases: u32, length: usize) {
         let mut runner = TestRunner::new(Config {
             cases,
             failure_persistence: None,
-            max_shrink_iters: 60,
+            max_shrink_iters: 100,
             ..Config::default()
         });
         let program = prop::collection::vec((0..SESSIONS, step()), 1..length);
-        let outcome = runner.run(&program, |steps| check(level, &steps));
-        match outcome {
-            Ok(()) => {}
-            Err(TestError::Fail(reason, steps)) => {
-                panic!("at {level} level: {reason}\n{}", listing(&steps))
-            }
-            Err(aborted) => panic!("{aborted}"),
-        }
+        // Where shrinking ends early, the runner's last program is not the last that failed.
+        let smallest = RefCell::new(String::new());
+        let outcome = runner.run(&program, |steps| {
+            check(level, &steps).inspect_err(|error| {
+                *smallest.borrow_mut() = format!("{error}\n{}", listing(&steps));
+            })
+        });
+        assert!(outcome.is_ok(), "at {level} level: {}", smallest.borrow());
     }
 }
 
