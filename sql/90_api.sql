@@ -107,3 +107,9 @@ COMMENT ON FUNCTION activity.get IS 'One event by its id; no row if there is non
 -- Called by the policy on activity.events as the role that reads.
 GRANT EXECUTE ON FUNCTION activity.visible_tenant TO activity_reader;
 COMMENT ON FUNCTION activity.visible_tenant IS 'The tenant whose events row security lets the current user see: that of the context.';
+
+-- Stream -----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.read_stream TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.read_stream IS 'Events that have become visible since the cursor, each once, then a row that has only next_cursor; without tenant_id, auditors read every tenant.';
+GRANT EXECUTE ON FUNCTION activity.stream_start TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.stream_start IS 'A cursor for read_stream(): from now on, or from a time of recording on.';

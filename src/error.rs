@@ -7,6 +7,7 @@
 // The environment and the server's variables can only be set in unsafe code.
 #![allow(unsafe_code)]
 
+use crate::clock;
 use activity_log_core::registry::schema::Problem;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
@@ -67,6 +68,17 @@ pub enum Error {
     },
     /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
+    /// A cursor of the stream stands where this server will never come to (55000).
+    LostPlace { problem: &'static str },
+    /// What a cursor of the stream has still to read is gone in part (55000).
+    BehindRetention {
+        /// How far the reader has come, in the microseconds of the server.
+        reached: i64,
+        /// Where the events go on.
+        goes_on: i64,
+    },
+    /// A partition lacks an index that streaming reads (55000).
+    NoStreamIndex { partition: String },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -176,6 +188,18 @@ impl Error {
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
             ),
+            Self::LostPlace { problem } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the stream can't go on from this cursor: {problem}"),
+            ),
+            Self::BehindRetention { .. } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "events behind this cursor have left the log before they were read".into(),
+            ),
+            Self::NoStreamIndex { partition } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("partition \"{partition}\" lacks an index that streaming reads"),
+            ),
             Self::Internal { place } => (
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("unexpected state in {place}"),
@@ -194,6 +218,10 @@ impl Error {
                     .to_string(),
             ),
             Self::Batch { problems, .. } => Some(batch_detail(problems)),
+            Self::BehindRetention { reached, goes_on } => Some(
+                serde_json::json!({"read_until": clock::text(*reached), "goes_on_at": clock::text(*goes_on)})
+                    .to_string(),
+            ),
             _ => None,
         }
     }
@@ -229,6 +257,19 @@ impl Error {
             Self::KeyFile { .. } => {
                 "The file must be readable by the server, lie outside the data directory and hold \
                  32 bytes as 64 hexadecimal digits."
+            }
+            Self::LostPlace { .. } => {
+                "activity.stream_start(at => ...) gives a cursor that goes on at a time: \
+                 what was read since then comes again."
+            }
+            Self::BehindRetention { goes_on, .. } => {
+                return Some(format!(
+                    "activity.stream_start(at => '{}') gives a cursor that goes on with what is left.",
+                    clock::text(*goes_on)
+                ));
+            }
+            Self::NoStreamIndex { .. } => {
+                "Make the indexes of activity.events again on this partition: detach and attach it."
             }
             Self::Missing { .. } | Self::Internal { .. } => return None,
         };

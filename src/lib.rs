@@ -22,6 +22,7 @@ mod retention;
 mod schema;
 mod settings;
 mod setup;
+mod stream;
 mod value;
 
 pgrx::pg_module_magic!();

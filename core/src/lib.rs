@@ -10,4 +10,5 @@ pub mod read;
 pub mod record;
 pub mod registry;
 pub mod retention;
+pub mod stream;
 pub mod taxonomy;

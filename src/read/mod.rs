@@ -1,5 +1,6 @@
 //! Reading a tenant's log: page by page, newest first, and one event by its id.
 
+mod columns;
 mod event;
 mod page;
 mod probe;
@@ -15,10 +16,13 @@ use crate::retention::{self, Partition};
 use crate::value::{Address, JsonbArg, JsonbOut, given};
 use activity_log_core::read::ListCursor;
 use activity_log_core::record as limits;
-use event::{COLUMNS, EventRow};
+pub use columns::EventColumns;
+use event::COLUMNS;
+pub use event::EventRow;
 use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+pub use probe::begin_index_scan;
 use query::{Query, filter_action, filter_address, filter_metadata, filter_status, filter_times};
 
 const DEFAULT_PAGE: i32 = 50;
@@ -123,7 +127,7 @@ fn list(
 
 /// The tenant to read: the argument's or the context's. A plain reader who has set a context
 /// stays inside it: an argument that differs is a mistake or an attack.
-fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
+pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
     let of_context = context::current().tenant_id;
     let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
     access::check_tenant(&tenant, Purpose::Read)?;
