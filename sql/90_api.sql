@@ -113,3 +113,13 @@ GRANT EXECUTE ON FUNCTION activity.read_stream TO activity_reader, activity_audi
 COMMENT ON FUNCTION activity.read_stream IS 'Events that have become visible since the cursor, each once, then a row that has only next_cursor; without tenant_id, auditors read every tenant.';
 GRANT EXECUTE ON FUNCTION activity.stream_start TO activity_reader, activity_auditor, activity_admin;
 COMMENT ON FUNCTION activity.stream_start IS 'A cursor for read_stream(): from now on, or from a time of recording on.';
+GRANT EXECUTE ON FUNCTION activity.create_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.create_consumer IS 'Makes a durable consumer of the stream that begins now, or goes on with one that is there with the same arguments; returns its cursor.';
+GRANT EXECUTE ON FUNCTION activity.poll TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.poll IS 'What follows the cursor that the consumer has acknowledged, as read_stream() gives it; the session holds the consumer from then on.';
+GRANT EXECUTE ON FUNCTION activity.ack TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.ack IS 'Moves a consumer to a cursor, forward or back; returns the one that it replaces.';
+GRANT EXECUTE ON FUNCTION activity.drop_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.drop_consumer IS 'Forgets a consumer and its cursor.';
+-- Called by the view consumers as the role that reads it.
+GRANT EXECUTE ON FUNCTION activity._consumer_lag TO activity_reader, activity_auditor, activity_admin;

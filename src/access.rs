@@ -129,7 +129,12 @@ pub fn is_admin() -> bool {
     has_role(c"activity_admin")
 }
 
-/// Whether the current user has the privileges of a role of ours; superusers have all.
+/// Whether the current user has the privileges of the role of that name.
+pub fn has_role_named(name: &str) -> bool {
+    std::ffi::CString::new(name).is_ok_and(|name| has_role(&name))
+}
+
+/// Whether the current user has the privileges of a role; superusers have all.
 fn has_role(name: &CStr) -> bool {
     // SAFETY: catalog look-ups; a role that was dropped gives InvalidOid.
     unsafe {

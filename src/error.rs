@@ -79,6 +79,10 @@ pub enum Error {
     },
     /// A partition lacks an index that streaming reads (55000).
     NoStreamIndex { partition: String },
+    /// A consumer of this name is another one (42710).
+    ConsumerExists { name: String },
+    /// Another session holds the consumer (55P03).
+    ConsumerHeld { name: String, process: Option<i32> },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -200,6 +204,19 @@ impl Error {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("partition \"{partition}\" lacks an index that streaming reads"),
             ),
+            Self::ConsumerExists { name } => (
+                Code::ERRCODE_DUPLICATE_OBJECT,
+                format!(
+                    "consumer \"{name}\" exists with another tenant, other actions or another owner"
+                ),
+            ),
+            Self::ConsumerHeld { name, process } => (
+                Code::ERRCODE_LOCK_NOT_AVAILABLE,
+                match process {
+                    Some(process) => format!("consumer \"{name}\" is held by process {process}"),
+                    None => format!("consumer \"{name}\" is held by another process"),
+                },
+            ),
             Self::Internal { place } => (
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("unexpected state in {place}"),
@@ -270,6 +287,12 @@ impl Error {
             }
             Self::NoStreamIndex { .. } => {
                 "Make the indexes of activity.events again on this partition: detach and attach it."
+            }
+            Self::ConsumerExists { .. } => {
+                "Take another name, or drop that one with activity.drop_consumer()."
+            }
+            Self::ConsumerHeld { .. } => {
+                "It is free when that session ends, or runs DISCARD ALL or pg_advisory_unlock_all()."
             }
             Self::Missing { .. } | Self::Internal { .. } => return None,
         };

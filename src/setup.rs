@@ -25,7 +25,7 @@ macro_rules! table {
 }
 
 /// The tables in the order in which they are made. A script runs where its table is missing.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 10] = [
     table!("10", "log"),
     table!("11", "incarnations"),
     table!("20", "tenants"),
@@ -35,10 +35,13 @@ const TABLES: [(&str, &str); 9] = [
     table!("40", "key_epochs"),
     table!("50", "events"),
     table!("51", "idempotency_keys"),
+    table!("52", "consumer_cursors"),
 ];
 
 /// Triggers and policies, which call functions of the extension; may run again.
 const GUARDS: &str = include_str!("../sql/setup/60_guards.sql");
+/// Views that call functions of the extension, by name; each is made where it is missing.
+const VIEWS: [(&str, &str); 1] = [("consumers", include_str!("../sql/setup/61_consumers.sql"))];
 /// Rights on the tables; may run again.
 const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
 
@@ -307,6 +310,11 @@ fn run_scripts() -> Result<(), Error> {
         }
     }
     run_quietly(GUARDS)?;
+    for (name, script) in VIEWS {
+        if !db::exists(name)? {
+            run_quietly(script)?;
+        }
+    }
     db::revoke_default_grants(&known)?;
     run_quietly(GRANTS)
 }

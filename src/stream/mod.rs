@@ -1,7 +1,9 @@
 //! What has become visible since: the log as a stream, in the order of transactions, each event
 //! once, without waiting for anybody.
 
+mod consumer;
 mod everyone;
+mod lease;
 mod now;
 mod read;
 mod retained;
@@ -75,7 +77,7 @@ fn read_stream(
         actions: &checked_actions(actions)?,
         page_size: checked_page_size(page_size)?,
     };
-    Ok(TableIterator::new(stream_rows(read::read(&request)?)))
+    Ok(TableIterator::new(stream_rows(read::read(request)?)))
 }
 
 /// A cursor for what comes from now on, or for what was recorded at a time and later.

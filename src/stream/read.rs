@@ -33,35 +33,67 @@ pub(super) struct Batch {
 const MOST_EXAMINED: usize = 200_000;
 
 /// Reads the page that follows a cursor.
-pub(super) fn read(request: &Request<'_>) -> Result<Batch, Error> {
+pub(super) fn read(mut request: Request<'_>) -> Result<Batch, Error> {
     let lives = home::lives()?;
     let now = Now::read(&lives);
     let log_id = home::log_id()?;
-    let Some(target) = target(&request.cursor, &now, &lives)? else {
-        return Ok(Batch {
-            rows: Vec::new(),
-            bookmark: Some(request.cursor.encode(&log_id, request.scope)),
-        });
+    let mut rows = Vec::new();
+    loop {
+        let Some(target) = target(&request.cursor, &now, &lives)? else {
+            let bookmark = Some(request.cursor.encode(&log_id, request.scope));
+            return Ok(Batch { rows, bookmark });
+        };
+        retained::check(&request.cursor)?;
+        let writer = CursorWriter::new(&request.cursor.base, Some(&target), &log_id, request.scope);
+        let end = walk(&request, &target, &lives, |scan, position| {
+            rows.push((scan.row()?, writer.at(&position)));
+            Ok(if rows.len() == request.page_size {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        now::make_durable();
+        let bookmark = match end {
+            End::Full => None,
+            End::Tired(_) if !rows.is_empty() => None,
+            End::Tired(position) => Some(writer.at(&position)),
+            End::Drained => {
+                let was_in_midst = request.cursor.page.is_some();
+                request.cursor = drained(&request.cursor.base, target);
+                if was_in_midst {
+                    // More has become visible since those pages were begun.
+                    continue;
+                }
+                Some(request.cursor.encode(&log_id, request.scope))
+            }
+        };
+        return Ok(Batch { rows, bookmark });
+    }
+}
+
+/// How many events there are to read, up to a limit, and when the oldest of them was recorded.
+pub(super) fn count(request: &Request<'_>, limit: i64) -> Result<(i64, Option<i64>), Error> {
+    let lives = home::lives()?;
+    let now = Now::read(&lives);
+    // In the midst of pages, what has become visible before their place is not counted yet.
+    let Some(_) = target(&request.cursor, &now, &lives)? else {
+        return Ok((0, None));
     };
     retained::check(&request.cursor)?;
-    let writer = CursorWriter::new(&request.cursor.base, Some(&target), &log_id, request.scope);
-    let mut rows = Vec::new();
-    let end = walk(request, &target, &lives, |scan, position| {
-        rows.push((scan.row()?, writer.at(&position)));
-        Ok(if rows.len() == request.page_size {
-            ControlFlow::Break(())
-        } else {
+    let target = now.point(&request.cursor.base, &lives)?;
+    let (mut count, mut oldest) = (0, None);
+    walk(request, &target, &lives, |scan, _| {
+        count += 1;
+        let recorded_at = scan.recorded_at()?;
+        oldest = Some(oldest.map_or(recorded_at, |oldest: i64| oldest.min(recorded_at)));
+        Ok(if count < limit {
             ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
         })
     })?;
-    now::make_durable();
-    let bookmark = match end {
-        End::Full => None,
-        End::Tired(_) if !rows.is_empty() => None,
-        End::Tired(position) => Some(writer.at(&position)),
-        End::Drained => Some(drained(&request.cursor.base, target).encode(&log_id, request.scope)),
-    };
-    Ok(Batch { rows, bookmark })
+    Ok((count, oldest))
 }
 
 /// Where a reader stands who has come to the end of its pages.

@@ -4,6 +4,7 @@
 //! transactions that were in flight, or had not begun, and have committed since.
 
 mod bytes;
+pub mod consumer;
 pub mod cursor;
 pub mod life;
 pub mod point;

@@ -1,7 +1,11 @@
 //! The log as a stream: everything that commits, once, in order, from wherever a reader left off.
 
+mod consumers;
+mod crash;
 mod cursor;
 mod read;
+mod standby;
+mod stress;
 
 use activity_log_integration::{Cluster, Database, Session};
 use uuid::Uuid;
