@@ -387,6 +387,17 @@ pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {
         .report(PgLogLevel::WARNING);
 }
 
+/// Tells the client something that is no mistake.
+pub fn notice(message: String, hint: &str) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        message,
+        "activity_log",
+    )
+    .set_hint(hint)
+    .report(PgLogLevel::NOTICE);
+}
+
 /// Writes a line into the server's log, never to the client.
 ///
 /// The server would add the statement to it, which may hold a payload.

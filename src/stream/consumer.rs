@@ -235,7 +235,7 @@ const MOST_COUNTED: i64 = 10_000;
 )]
 #[pg_extern(name = "_consumer_lag", volatile, parallel_unsafe)]
 fn consumer_lag(
-    name: &str,
+    name: default!(Option<&str>, "NULL"),
 ) -> Result<
     TableIterator<
         'static,
@@ -248,7 +248,7 @@ fn consumer_lag(
     >,
     ErrorReport,
 > {
-    let consumer = Consumer::find(name)?
+    let consumer = Consumer::find(checked_name(name)?)?
         .filter(|consumer| consumer.is_reachable() || access::reads_all_tenants());
     let lag = consumer.map(|consumer| lag(&consumer)).transpose()?;
     Ok(TableIterator::new(lag))

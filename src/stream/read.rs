@@ -7,7 +7,7 @@ use super::scan::IndexScan;
 use super::tenant::{TenantWalk, lives_present};
 use super::unseen::stretches;
 use crate::access::{self, Purpose};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::home::{self, Lives};
 use crate::read::EventRow;
 use activity_log_core::registry::action::ActionPattern;
@@ -44,6 +44,7 @@ pub(super) fn read(mut request: Request<'_>) -> Result<Batch, Error> {
             return Ok(Batch { rows, bookmark });
         };
         retained::check(&request.cursor)?;
+        tell_of_copy(&request.cursor.base, &target);
         let writer = CursorWriter::new(&request.cursor.base, Some(&target), &log_id, request.scope);
         let end = walk(&request, &target, &lives, |scan, position| {
             rows.push((scan.row()?, writer.at(&position)));
@@ -69,6 +70,16 @@ pub(super) fn read(mut request: Request<'_>) -> Result<Batch, Error> {
             }
         };
         return Ok(Batch { rows, bookmark });
+    }
+}
+
+/// Says once, where a reader comes from another home of the log, what can't be here.
+fn tell_of_copy(base: &Base, target: &Point) {
+    if matches!(base, Base::Seen(point) if point.life.place.home != target.life.place.home) {
+        error::notice(
+            "this log is a copy of the one that the cursor comes from".into(),
+            "What was recorded there after the copy was made is not here.",
+        );
     }
 }
 

@@ -4,21 +4,27 @@ use super::*;
 
 /// Every function with the letters of the roles that may execute it: writer, reader, auditor,
 /// admin (m).
-const FUNCTIONS: [(&str, &str); 27] = [
+const FUNCTIONS: [(&str, &str); 34] = [
     ("_append_only", ""),
     ("_changed", ""),
+    ("_consumer_lag", "ram"),
     ("_has_reader_policy", ""),
     ("_is_home", ""),
     ("_key_state", ""),
+    ("ack", "ram"),
     ("check_event", "wm"),
     ("clear_context", "wram"),
     ("client_ip", "wram"),
     ("context", "wram"),
+    ("create_consumer", "ram"),
+    ("drop_consumer", "ram"),
     ("get", "ram"),
     ("helper_sql", "wm"),
     ("install_taxonomy", "m"),
     ("list", "ram"),
     ("migrate", "m"),
+    ("poll", "ram"),
+    ("read_stream", "ram"),
     ("record", "wm"),
     ("record_login", "wm"),
     ("record_logout", "wm"),
@@ -30,6 +36,7 @@ const FUNCTIONS: [(&str, &str); 27] = [
     ("set_context", "wram"),
     ("setup", "m"),
     ("status", "am"),
+    ("stream_start", "ram"),
     ("tenant", "wram"),
     ("visible_tenant", "r"),
 ];
@@ -103,9 +110,11 @@ fn who_has_no_role_gets_nowhere() {
 }
 
 /// Tables with what the roles may do: r read, w write (insert, update, delete).
-const TABLES: [(&str, [&str; 4]); 11] = [
+const TABLES: [(&str, [&str; 4]); 13] = [
     ("action_versions", ["r", "r", "r", "r"]),
     ("actions", ["r", "r", "r", "r"]),
+    ("consumer_cursors", ["", "", "", ""]),
+    ("consumers", ["", "r", "r", "r"]),
     ("events", ["", "r", "", ""]),
     ("idempotency_keys", ["", "", "", ""]),
     ("incarnations", ["", "", "r", "r"]),

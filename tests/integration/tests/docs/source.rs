@@ -123,6 +123,9 @@ pub fn sqlstate(code: &str) -> &'static str {
         "CONFIG_FILE_ERROR" => "F0000",
         "FEATURE_NOT_SUPPORTED" => "0A000",
         "INTERNAL_ERROR" => "XX000",
+        "DUPLICATE_OBJECT" => "42710",
+        "LOCK_NOT_AVAILABLE" => "55P03",
+        "SUCCESSFUL_COMPLETION" => "00000",
         other => panic!("add the SQLSTATE of ERRCODE_{other}"),
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use std::time::{Duration, Instant};
 
 /// A call of every function that needs the log, by name.
-const CALLS: [(&str, &str); 15] = [
+const CALLS: [(&str, &str); 21] = [
     (
         "check_event",
         "SELECT * FROM activity.check_event('user.created')",
@@ -47,6 +47,15 @@ const CALLS: [(&str, &str); 15] = [
     ),
     ("rotate_ip_key", "SELECT activity.rotate_ip_key()"),
     ("tenant", "SELECT activity.tenant('org_42')"),
+    (
+        "create_consumer",
+        "SELECT activity.create_consumer('feed', gen_random_uuid())",
+    ),
+    ("poll", "SELECT activity.poll('feed')"),
+    ("ack", "SELECT activity.ack('feed', 'x')"),
+    ("drop_consumer", "SELECT activity.drop_consumer('feed')"),
+    ("read_stream", "SELECT * FROM activity.read_stream()"),
+    ("stream_start", "SELECT activity.stream_start()"),
 ];
 
 /// Functions that work before `setup()`, or that only the server calls.

@@ -4,6 +4,7 @@ mod consumers;
 mod crash;
 mod cursor;
 mod read;
+mod restore;
 mod standby;
 mod stress;
 
