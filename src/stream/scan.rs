@@ -184,7 +184,7 @@ unsafe fn is_walkable(index: pg_sys::Relation, wanted: &[i16]) -> bool {
         let count = usize::try_from(description.indnkeyatts).unwrap_or(0);
         description.indisvalid
             && (*index).rd_indpred.is_null()
-            && (*(*index).rd_rel).relam == pg_sys::Oid::from(pg_sys::BTREE_AM_OID)
+            && (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
             && description.indkey.values.as_slice(count) == wanted
     }
 }
