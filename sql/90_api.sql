@@ -95,6 +95,21 @@ COMMENT ON FUNCTION activity.install_taxonomy IS 'Registers the actions of a tax
 GRANT EXECUTE ON FUNCTION activity.check_event TO activity_writer, activity_admin;
 COMMENT ON FUNCTION activity.check_event IS 'What would be wrong with an event, without recording it; no rows if nothing is.';
 
+-- Stream: notification ----------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.channel TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.channel IS 'The channel on which a tenant''s readers are told of new events; of all tenants for an auditor who names none.';
+GRANT EXECUTE ON FUNCTION activity.listen TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.listen IS 'Listens on the channel of a tenant, and on the one that everybody is told on; returns the channel.';
+GRANT EXECUTE ON FUNCTION activity.record_durable TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record_durable IS 'record() whose event stays though the transaction is rolled back: the worker writes it at once. Needs preloading.';
+
+-- Metrics ----------------------------------------------------------------------------------------
+GRANT USAGE ON SCHEMA activity TO pg_monitor;
+GRANT EXECUTE ON FUNCTION activity.metrics TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.metrics IS 'The figures of this database: events, refusals, the worker.';
+GRANT EXECUTE ON FUNCTION activity.prometheus TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.prometheus IS 'The same as text that Prometheus scrapes.';
+
 -- Privacy ----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';

@@ -83,6 +83,21 @@ pub enum Error {
     ConsumerExists { name: String },
     /// Another session holds the consumer (55P03).
     ConsumerHeld { name: String, process: Option<i32> },
+    /// There is no worker that could do it (0A000).
+    NoWorker {
+        why: &'static str,
+        hint: &'static str,
+    },
+    /// The worker can't take more (53000).
+    QueueFull,
+    /// The worker took nothing in time (53000).
+    NotTaken,
+    /// The worker took the event and did not say what became of it (40003).
+    Unanswered,
+    /// The worker could not write the event (the SQLSTATE that it met).
+    NotWritten { code: PgSqlErrorCode },
+    /// The event does not fit into the worker's queue (54000).
+    TooLargeForQueue { bytes: usize, limit: usize },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -217,6 +232,33 @@ impl Error {
                     None => format!("consumer \"{name}\" is held by another process"),
                 },
             ),
+            Self::NoWorker { why, .. } => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("record_durable() needs the worker: {why}"),
+            ),
+            Self::QueueFull => (
+                Code::ERRCODE_INSUFFICIENT_RESOURCES,
+                "the queue of the worker is full; nothing was recorded".into(),
+            ),
+            Self::NotTaken => (
+                Code::ERRCODE_INSUFFICIENT_RESOURCES,
+                "the worker did not take the event in time; nothing was recorded".into(),
+            ),
+            Self::Unanswered => (
+                Code::ERRCODE_T_R_STATEMENT_COMPLETION_UNKNOWN,
+                "the worker did not say in time whether the event is recorded".into(),
+            ),
+            Self::NotWritten { code } => (
+                *code,
+                format!(
+                    "the worker could not record the event: SQLSTATE {}",
+                    sqlstate(*code)
+                ),
+            ),
+            Self::TooLargeForQueue { bytes, limit } => (
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("the event has {bytes} bytes, the queue of the worker takes {limit}"),
+            ),
             Self::Internal { place } => (
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("unexpected state in {place}"),
@@ -294,6 +336,16 @@ impl Error {
             Self::ConsumerHeld { .. } => {
                 "It is free when that session ends, or runs DISCARD ALL or pg_advisory_unlock_all()."
             }
+            Self::NoWorker { hint, .. } => hint,
+            Self::QueueFull => "Try again; more than 64 callers at once wait for the worker.",
+            Self::NotTaken => {
+                "SELECT * FROM activity.status(); says how the worker fares. activity.durable_timeout is how long it is waited for."
+            }
+            Self::Unanswered => {
+                "Call again with the same idempotency_key: the event is then recorded once."
+            }
+            Self::NotWritten { .. } => "The server's log has the worker's error.",
+            Self::TooLargeForQueue { .. } => "Record less metadata, or use record().",
             Self::Missing { .. } | Self::Internal { .. } => return None,
         };
         (!hint.is_empty()).then(|| hint.to_owned())

@@ -52,6 +52,16 @@ pub fn persist_incarnation() -> Result<(), Error> {
     .map(|_| ())
 }
 
+/// Writes the present life down if that has not been done. Looking first spares every session the
+/// notice that the table has changed.
+pub fn ensure_incarnation() -> Result<(), Error> {
+    if lives()?.is_written(timeline()) {
+        Ok(())
+    } else {
+        persist_incarnation()
+    }
+}
+
 /// A home of the log, and the lives in it that are written down.
 struct Home {
     number: u32,
@@ -160,6 +170,11 @@ impl Lives {
     /// Whether no life of the present home came before this timeline.
     pub fn is_first(&self, timeline: u32) -> bool {
         self.present.first_timeline(timeline) >= timeline
+    }
+
+    /// Whether the present home's life on a timeline is written down.
+    fn is_written(&self, timeline: u32) -> bool {
+        self.present.written.iter().any(|(written, _)| *written == timeline)
     }
 
     /// Whether a life is one of this log's, and not one of another copy.

@@ -25,6 +25,6 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/50_status.sql",
     name = "status",
-    requires = ["record_helpers"]
+    requires = ["record_helpers", worker::status::worker_status]
 );
 extension_sql_file!("../sql/90_api.sql", name = "api", finalize);

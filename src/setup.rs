@@ -4,6 +4,7 @@ use crate::db::{self, Mode, Relation, Scope};
 use crate::error::Error;
 use crate::home;
 use crate::record;
+use crate::shared;
 use crate::{clock, privacy, retention};
 use activity_log_core::retention::Period;
 use pgrx::datum::Interval;
@@ -260,6 +261,11 @@ fn key_state() -> Result<String, ErrorReport> {
 /// Whether this database is the one that `setup()` or `migrate()` ran in; for `status()`.
 #[pg_extern(name = "_is_home", stable, parallel_unsafe)]
 fn is_at_home() -> Result<Option<bool>, ErrorReport> {
+    Ok(at_home()?)
+}
+
+/// Whether this database is the one that `setup()` or `migrate()` ran in; `None` before that.
+pub fn at_home() -> Result<Option<bool>, Error> {
     Ok(read_log()?.map(|log| is_home(&log)))
 }
 
@@ -291,8 +297,10 @@ fn interval_parameter(interval: Option<Interval>) -> db::Parameter {
     )
 }
 
-/// A second session waits here and then finds the work done.
+/// A second session waits here and then finds the work done. What follows may be a reason for the
+/// worker to start.
 fn lock() -> Result<(), Error> {
+    shared::announce_at_commit();
     db::run(
         "SELECT pg_advisory_xact_lock($1)",
         &[db::bigint(SETUP_LOCK)],

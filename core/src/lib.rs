@@ -4,7 +4,10 @@
 #![forbid(unsafe_code)]
 
 pub mod context;
+pub mod durable;
 pub mod jsonb;
+pub mod metrics;
+pub mod notify;
 pub mod privacy;
 pub mod read;
 pub mod record;

@@ -12,7 +12,8 @@ pub use relations::{
     watch_relations,
 };
 pub use session::{
-    Failure, Scope, as_owner, data_directory, in_subtransaction, random, set_option,
+    Failure, Scope, as_owner, data_directory, in_subtransaction, observed, random,
+    refuse_in_recovery, set_option, wait_latch,
 };
 pub use statement::{
     Mode, Parameter, Row, bigint, bytes, int, jsonb, query, run, text, time, uuid, value,

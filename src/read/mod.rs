@@ -132,10 +132,11 @@ pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
     let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
     access::check_tenant(&tenant, Purpose::Read)?;
     if of_context.is_some_and(|context| context != tenant) && !access::reads_all_tenants() {
-        return Err(Error::Denied {
-            what: "a tenant other than that of the context".into(),
-            hint: "Set the context to the tenant that is to be read.",
-        });
+        let problem = (
+            "a tenant other than that of the context",
+            "Set the context to the tenant that is to be read.",
+        );
+        return Err(access::denied(&tenant, Purpose::Read, problem));
     }
     Ok(tenant)
 }
@@ -237,6 +238,9 @@ fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
         Some(tenant) => tenant == *row.tenant_id.as_bytes(),
         None => access::may_reach(row.tenant_id.as_bytes(), Purpose::Read)?,
     };
+    if is_visible && tenant.is_none() {
+        access::audit_read(Some(*row.tenant_id.as_bytes()))?;
+    }
     Ok(is_visible.then_some(row))
 }
 

@@ -2,6 +2,7 @@
 //! complete and protect it, and hands the [`Event`] to [`write`].
 
 mod api;
+pub mod durable;
 mod guard;
 mod idempotency;
 mod insert;
@@ -143,11 +144,21 @@ fn actor<'a>(input: &Input<'a>, context: &'a Context) -> (Option<&'a str>, Optio
 /// It is written with the rights of the function that calls this, which were checked before.
 pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<(), Error> {
     let context = context::current();
+    let event = system_event(action, metadata, &context)?;
+    write(&[(Stamp::next()?, event)])
+}
+
+/// An event of the log about itself, with the actor and the request of the context.
+fn system_event<'a>(
+    action: &'a str,
+    metadata: &serde_json::Value,
+    context: &'a Context,
+) -> Result<Event<'a>, Error> {
     let tenant_id = access::SYSTEM_TENANT;
     let texts = Texts {
         tenant_id: &tenant_id,
     };
-    let event = Event {
+    Ok(Event {
         tenant_id,
         occurred_at: None,
         action,
@@ -166,8 +177,7 @@ pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<
         user_agent: texts.user_agent(context.user_agent.as_deref())?,
         metadata: value::container(metadata)?.into(),
         idempotency_key: None,
-    };
-    write(&[(Stamp::next()?, event)])
+    })
 }
 
 /// Writes events; all or none.

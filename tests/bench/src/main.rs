@@ -3,6 +3,7 @@
 
 mod event;
 mod meter;
+mod notification;
 mod pages;
 mod recording;
 mod report;
@@ -44,6 +45,7 @@ struct Plan {
     rounds: usize,
     events: usize,
     extent: Extent,
+    notification: notification::Extent,
 }
 
 impl Plan {
@@ -58,6 +60,12 @@ impl Plan {
                 rounds: 2,
                 events: recording::BATCH,
                 extent,
+                notification: notification::Extent {
+                    rounds: 1,
+                    seconds: 0.3,
+                    listeners: 20,
+                    deliveries: 20,
+                },
             };
         }
         let extent = Extent {
@@ -69,6 +77,12 @@ impl Plan {
             rounds: 30,
             events: 2 * recording::BATCH,
             extent,
+            notification: notification::Extent {
+                rounds: 5,
+                seconds: 4.0,
+                listeners: 1_000,
+                deliveries: 500,
+            },
         }
     }
 }
@@ -93,7 +107,12 @@ fn run(plan: &Plan) -> Outcome<()> {
     let samples = record(&cluster, plan)?;
     eprintln!("measuring pages of {} events", plan.extent.events);
     let pages = pages::measure(&cluster, &plan.extent)?;
-    let report = Report::new(environment, &samples, &pages);
+    eprintln!(
+        "measuring notification beside {} idle listeners",
+        plan.notification.listeners
+    );
+    let notification = notification::measure(&plan.notification)?;
+    let report = Report::new(environment, &samples, &pages, notification);
     report.print();
     match std::env::var_os("BENCH_JSON") {
         Some(path) => report.write_json(path.as_ref()),

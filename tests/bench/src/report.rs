@@ -1,6 +1,7 @@
 //! The results as a table for people and as lines of JSON for programs.
 
 use crate::meter::Usage;
+use crate::notification::Notification;
 use crate::pages::{Depth, PageSample};
 use crate::recording::Work;
 use crate::statistics::Spread;
@@ -59,17 +60,24 @@ pub struct Report {
     environment: Environment,
     works: Vec<(Work, Vec<WorkSample>)>,
     pages: Vec<(Depth, Vec<PageSample>)>,
+    notification: Notification,
 }
 
 impl Report {
     /// Orders the samples.
-    pub fn new(environment: Environment, samples: &[WorkSample], pages: &[PageSample]) -> Self {
+    pub fn new(
+        environment: Environment,
+        samples: &[WorkSample],
+        pages: &[PageSample],
+        notification: Notification,
+    ) -> Self {
         let of_work = |work| samples.iter().copied().filter(|s| s.work == work).collect();
         let of_depth = |depth| pages.iter().copied().filter(|s| s.depth == depth).collect();
         Self {
             environment,
             works: Work::ALL.map(|work| (work, of_work(work))).into(),
             pages: Depth::ALL.map(|depth| (depth, of_depth(depth))).into(),
+            notification,
         }
     }
 
@@ -124,6 +132,7 @@ impl Report {
         for ratio in self.ratios() {
             println!("{}", ratio.line());
         }
+        self.notification.print();
     }
 
     /// Writes it for programs: every sample, then every ratio, one JSON object a line.
@@ -140,7 +149,8 @@ impl Report {
             .flat_map(|(_, samples)| samples)
             .map(PageSample::json);
         let ratios = self.ratios().into_iter().map(|ratio| ratio.json());
-        for mut line in works.chain(pages).chain(ratios) {
+        let told = self.notification.json();
+        for mut line in works.chain(pages).chain(ratios).chain(told) {
             let Environment {
                 server,
                 build,

@@ -4,7 +4,7 @@ use super::*;
 
 /// Every function with the letters of the roles that may execute it: writer, reader, auditor,
 /// admin (m).
-const FUNCTIONS: [(&str, &str); 34] = [
+const FUNCTIONS: &[(&str, &str)] = &[
     ("_append_only", ""),
     ("_changed", ""),
     ("_consumer_lag", "ram"),
@@ -12,6 +12,8 @@ const FUNCTIONS: [(&str, &str); 34] = [
     ("_is_home", ""),
     ("_key_state", ""),
     ("ack", "ram"),
+    ("_worker_status", ""),
+    ("channel", "ram"),
     ("check_event", "wm"),
     ("clear_context", "wram"),
     ("client_ip", "wram"),
@@ -22,10 +24,14 @@ const FUNCTIONS: [(&str, &str); 34] = [
     ("helper_sql", "wm"),
     ("install_taxonomy", "m"),
     ("list", "ram"),
+    ("listen", "ram"),
+    ("metrics", "am"),
     ("migrate", "m"),
     ("poll", "ram"),
     ("read_stream", "ram"),
+    ("prometheus", "am"),
     ("record", "wm"),
+    ("record_durable", "wm"),
     ("record_login", "wm"),
     ("record_logout", "wm"),
     ("record_many", "wm"),
