@@ -176,5 +176,6 @@ BEGIN
             CASE WHEN current_setting('activity.registry') <> 'enforce' THEN 'activity.registry = enforce refuses events that fit no registered action.' END),
         ('record', 'on_error', current_setting('activity.on_error'), current_setting('activity.on_error') = 'raise',
             CASE WHEN current_setting('activity.on_error') <> 'raise' THEN 'Events that can''t be recorded are lost with a warning.' END);
+    RETURN QUERY SELECT 'worker', w.item, w.value, w.ok, w.advice FROM activity._worker_status() w;
 END
 $status$;

@@ -96,6 +96,21 @@ COMMENT ON FUNCTION activity.install_taxonomy IS 'Registers the actions of a tax
 GRANT EXECUTE ON FUNCTION activity.check_event TO activity_writer, activity_admin;
 COMMENT ON FUNCTION activity.check_event IS 'What would be wrong with an event, without recording it; no rows if nothing is.';
 
+-- Stream: notification ----------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.channel TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.channel IS 'The channel on which a tenant''s readers are told of new events; of all tenants for an auditor who names none.';
+GRANT EXECUTE ON FUNCTION activity.listen TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.listen IS 'Listens on the channel of a tenant, and on the one that everybody is told on; returns the channel.';
+GRANT EXECUTE ON FUNCTION activity.record_durable TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record_durable IS 'record() whose event stays though the transaction is rolled back: the worker writes it at once. Needs preloading.';
+
+-- Metrics ----------------------------------------------------------------------------------------
+GRANT USAGE ON SCHEMA activity TO pg_monitor;
+GRANT EXECUTE ON FUNCTION activity.metrics TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.metrics IS 'The figures of this database: events, refusals, the worker.';
+GRANT EXECUTE ON FUNCTION activity.prometheus TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.prometheus IS 'The same as text that Prometheus scrapes.';
+
 -- Privacy ----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
@@ -128,3 +143,19 @@ COMMENT ON FUNCTION activity.get IS 'One event by its id; no row if there is non
 -- Called by the policy on activity.events as the role that reads.
 GRANT EXECUTE ON FUNCTION activity.visible_tenant TO activity_reader;
 COMMENT ON FUNCTION activity.visible_tenant IS 'The tenant whose events row security lets the current user see: that of the context.';
+
+-- Stream -----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.read_stream TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.read_stream IS 'Events that have become visible since the cursor, each once, then a row that has only next_cursor; without tenant_id, auditors read every tenant.';
+GRANT EXECUTE ON FUNCTION activity.stream_start TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.stream_start IS 'A cursor for read_stream(): from now on, or from a time of recording on.';
+GRANT EXECUTE ON FUNCTION activity.create_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.create_consumer IS 'Makes a durable consumer of the stream that begins now, or goes on with one that is there with the same arguments; returns its cursor.';
+GRANT EXECUTE ON FUNCTION activity.poll TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.poll IS 'What follows the cursor that the consumer has acknowledged, as read_stream() gives it; the session holds the consumer from then on.';
+GRANT EXECUTE ON FUNCTION activity.ack TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.ack IS 'Moves a consumer to a cursor, forward or back; returns the one that it replaces.';
+GRANT EXECUTE ON FUNCTION activity.drop_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.drop_consumer IS 'Forgets a consumer and its cursor.';
+-- Called by the view consumers as the role that reads it.
+GRANT EXECUTE ON FUNCTION activity._consumer_lag TO activity_reader, activity_auditor, activity_admin;

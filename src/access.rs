@@ -8,6 +8,7 @@
 use crate::context;
 use crate::db::{self, Mode, Relation};
 use crate::error::{self, Error};
+use crate::record::durable;
 use crate::settings;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -65,15 +66,43 @@ thread_local! {
 /// Refuses a tenant that the caller may not read or write.
 ///
 /// # Errors
-/// [`Error::Denied`], which also leaves a line in the server's log.
+/// [`Error::Denied`], which also leaves an event and a line in the server's log.
 pub fn check_tenant(tenant: &[u8; 16], purpose: Purpose) -> Result<(), Error> {
-    tenant_problem(tenant, purpose)?.map_or(Ok(()), |(what, hint)| {
-        error::log(format!("activity_log: access denied: {what}"));
-        Err(Error::Denied {
-            what: what.into(),
-            hint,
-        })
-    })
+    if let Some(problem) = tenant_problem(tenant, purpose)? {
+        return Err(denied(tenant, purpose, problem));
+    }
+    if purpose == Purpose::Read {
+        audit_read(Some(*tenant))?;
+    }
+    Ok(())
+}
+
+/// The error of an access that is refused. It leaves an event, which outlives the transaction,
+/// and a line in the server's log.
+pub fn denied(tenant: &[u8; 16], purpose: Purpose, (what, hint): Problem) -> Error {
+    let purpose = match purpose {
+        Purpose::Read => "read",
+        Purpose::Write => "write",
+    };
+    let event = durable::access_denied(tenant, purpose, what);
+    let event = event.map_or_else(String::new, |id| format!(" (event {id})"));
+    error::log(format!("activity_log: access denied: {what}{event}"));
+    Error::Denied {
+        what: what.into(),
+        hint,
+    }
+}
+
+/// Leaves an event of a read that only an auditor's or administrator's rights allow; without a
+/// tenant, of a read of all. A superuser needs none of our functions to read, so his calls tell
+/// nothing.
+pub fn audit_read(tenant: Option<[u8; 16]>) -> Result<(), Error> {
+    // SAFETY: a look-up in the catalog.
+    let is_superuser = unsafe { pg_sys::superuser_arg(pg_sys::GetUserId()) };
+    if !is_superuser && is_trusted(Purpose::Read) && pins()?.is_empty() {
+        durable::read_audited(tenant);
+    }
+    Ok(())
 }
 
 /// Whether the caller may read or write this tenant, without a trace in the log.
@@ -81,7 +110,8 @@ pub fn may_reach(tenant: &[u8; 16], purpose: Purpose) -> Result<bool, Error> {
     Ok(tenant_problem(tenant, purpose)?.is_none())
 }
 
-type Problem = (&'static str, &'static str);
+/// What is refused, and a hint.
+pub type Problem = (&'static str, &'static str);
 
 fn tenant_problem(tenant: &[u8; 16], purpose: Purpose) -> Result<Option<Problem>, Error> {
     if *tenant == SYSTEM_TENANT && !is_trusted(purpose) {
@@ -131,10 +161,11 @@ pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
     let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
     check_tenant(&tenant, Purpose::Read)?;
     if of_context.is_some_and(|context| context != tenant) && !reads_all_tenants() {
-        return Err(Error::Denied {
-            what: "a tenant other than that of the context".into(),
-            hint: "Set the context to the tenant that is to be read.",
-        });
+        let problem = (
+            "a tenant other than that of the context",
+            "Set the context to the tenant that is to be read.",
+        );
+        return Err(denied(&tenant, Purpose::Read, problem));
     }
     Ok(tenant)
 }
@@ -156,7 +187,12 @@ pub fn is_admin() -> bool {
     has_role(c"activity_admin")
 }
 
-/// Whether the current user has the privileges of a role of ours; superusers have all.
+/// Whether the current user has the privileges of the role of that name.
+pub fn has_role_named(name: &str) -> bool {
+    std::ffi::CString::new(name).is_ok_and(|name| has_role(&name))
+}
+
+/// Whether the current user has the privileges of a role; superusers have all.
 fn has_role(name: &CStr) -> bool {
     // SAFETY: catalog look-ups; a role that was dropped gives InvalidOid.
     unsafe {

@@ -7,6 +7,7 @@
 // The environment and the server's variables can only be set in unsafe code.
 #![allow(unsafe_code)]
 
+use crate::clock;
 use activity_log_core::registry::schema::Problem;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
@@ -95,6 +96,36 @@ pub enum Error {
     NoKey,
     /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
+    /// A cursor of the stream stands where this server will never come to (55000).
+    LostPlace { problem: &'static str },
+    /// What a cursor of the stream has still to read is gone in part (55000).
+    BehindRetention {
+        /// How far the reader has come, in the microseconds of the server.
+        reached: i64,
+        /// Where the events go on.
+        goes_on: i64,
+    },
+    /// A partition lacks an index that streaming reads (55000).
+    NoStreamIndex { partition: String },
+    /// A consumer of this name is another one (42710).
+    ConsumerExists { name: String },
+    /// Another session holds the consumer (55P03).
+    ConsumerHeld { name: String, process: Option<i32> },
+    /// There is no worker that could do it (0A000).
+    NoWorker {
+        why: &'static str,
+        hint: &'static str,
+    },
+    /// The worker can't take more (53000).
+    QueueFull,
+    /// The worker took nothing in time (53000).
+    NotTaken,
+    /// The worker took the event and did not say what became of it (40003).
+    Unanswered,
+    /// The worker could not write the event (the SQLSTATE that it met).
+    NotWritten { code: PgSqlErrorCode },
+    /// The event does not fit into the worker's queue (54000).
+    TooLargeForQueue { bytes: usize, limit: usize },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -248,6 +279,58 @@ impl Error {
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
             ),
+            Self::LostPlace { problem } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the stream can't go on from this cursor: {problem}"),
+            ),
+            Self::BehindRetention { .. } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "events behind this cursor have left the log before they were read".into(),
+            ),
+            Self::NoStreamIndex { partition } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("partition \"{partition}\" lacks an index that streaming reads"),
+            ),
+            Self::ConsumerExists { name } => (
+                Code::ERRCODE_DUPLICATE_OBJECT,
+                format!(
+                    "consumer \"{name}\" exists with another tenant, other actions or another owner"
+                ),
+            ),
+            Self::ConsumerHeld { name, process } => (
+                Code::ERRCODE_LOCK_NOT_AVAILABLE,
+                match process {
+                    Some(process) => format!("consumer \"{name}\" is held by process {process}"),
+                    None => format!("consumer \"{name}\" is held by another process"),
+                },
+            ),
+            Self::NoWorker { why, .. } => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("record_durable() needs the worker: {why}"),
+            ),
+            Self::QueueFull => (
+                Code::ERRCODE_INSUFFICIENT_RESOURCES,
+                "the queue of the worker is full; nothing was recorded".into(),
+            ),
+            Self::NotTaken => (
+                Code::ERRCODE_INSUFFICIENT_RESOURCES,
+                "the worker did not take the event in time; nothing was recorded".into(),
+            ),
+            Self::Unanswered => (
+                Code::ERRCODE_T_R_STATEMENT_COMPLETION_UNKNOWN,
+                "the worker did not say in time whether the event is recorded".into(),
+            ),
+            Self::NotWritten { code } => (
+                *code,
+                format!(
+                    "the worker could not record the event: SQLSTATE {}",
+                    sqlstate(*code)
+                ),
+            ),
+            Self::TooLargeForQueue { bytes, limit } => (
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("the event has {bytes} bytes, the queue of the worker takes {limit}"),
+            ),
             Self::Internal { place } => (
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("unexpected state in {place}"),
@@ -269,6 +352,10 @@ impl Error {
             Self::UndefinedColumn { argument, position } => {
                 Some(serde_json::json!({"argument": argument, "position": position}).to_string())
             }
+            Self::BehindRetention { reached, goes_on } => Some(
+                serde_json::json!({"read_until": clock::text(*reached), "goes_on_at": clock::text(*goes_on)})
+                    .to_string(),
+            ),
             _ => None,
         }
     }
@@ -327,6 +414,35 @@ impl Error {
                 "The file must be readable by the server, lie outside the data directory and hold \
                  32 bytes as 64 hexadecimal digits."
             }
+            Self::LostPlace { .. } => {
+                "activity.stream_start(at => ...) gives a cursor that goes on at a time: \
+                 what was read since then comes again."
+            }
+            Self::BehindRetention { goes_on, .. } => {
+                return Some(format!(
+                    "activity.stream_start(at => '{}') gives a cursor that goes on with what is left.",
+                    clock::text(*goes_on)
+                ));
+            }
+            Self::NoStreamIndex { .. } => {
+                "Make the indexes of activity.events again on this partition: detach and attach it."
+            }
+            Self::ConsumerExists { .. } => {
+                "Take another name, or drop that one with activity.drop_consumer()."
+            }
+            Self::ConsumerHeld { .. } => {
+                "It is free when that session ends, or runs DISCARD ALL or pg_advisory_unlock_all()."
+            }
+            Self::NoWorker { hint, .. } => hint,
+            Self::QueueFull => "Try again; more than 64 callers at once wait for the worker.",
+            Self::NotTaken => {
+                "SELECT * FROM activity.status(); says how the worker fares. activity.durable_timeout is how long it is waited for."
+            }
+            Self::Unanswered => {
+                "Call again with the same idempotency_key: the event is then recorded once."
+            }
+            Self::NotWritten { .. } => "The server's log has the worker's error.",
+            Self::TooLargeForQueue { .. } => "Record less metadata, or use record().",
             Self::Missing { .. } | Self::Internal { .. } => return None,
         };
         (!hint.is_empty()).then(|| hint.to_owned())
@@ -418,6 +534,17 @@ pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {
     ErrorReport::new(code, message, "activity_log")
         .set_hint(hint)
         .report(PgLogLevel::WARNING);
+}
+
+/// Tells the client something that is no mistake.
+pub fn notice(message: String, hint: &str) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        message,
+        "activity_log",
+    )
+    .set_hint(hint)
+    .report(PgLogLevel::NOTICE);
 }
 
 /// Writes a line into the server's log, never to the client.

@@ -35,6 +35,6 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/50_status.sql",
     name = "status",
-    requires = ["capture_state"]
+    requires = ["capture_state", worker::status::worker_status]
 );
 extension_sql_file!("../sql/90_api.sql", name = "api", finalize);

@@ -5,10 +5,14 @@
 
 pub mod capture;
 pub mod context;
+pub mod durable;
 pub mod jsonb;
+pub mod metrics;
+pub mod notify;
 pub mod privacy;
 pub mod read;
 pub mod record;
 pub mod registry;
 pub mod retention;
+pub mod stream;
 pub mod taxonomy;

@@ -16,8 +16,8 @@ pub use relations::{
     role_name, table_changes, watch_relations, watch_table,
 };
 pub use session::{
-    Failure, Scope, as_owner, as_restricted, data_directory, in_subtransaction, random, set_option,
-    with_options,
+    Failure, Scope, as_owner, as_restricted, data_directory, in_subtransaction, observed, random,
+    refuse_in_recovery, set_option, wait_latch, with_options,
 };
 pub use statement::{
     Mode, Parameter, Row, bigint, bytes, int, jsonb, query, run, text, time, uuid, value,

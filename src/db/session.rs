@@ -5,6 +5,7 @@
 use crate::error::Error;
 use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 use std::ffi::CStr;
+use std::time::Duration;
 
 /// Runs `work` as the bootstrap superuser, who owns the log, with `search_path` pinned.
 ///
@@ -185,6 +186,29 @@ fn must_pass(code: PgSqlErrorCode) -> bool {
     matches!(&state[..2], "40" | "57" | "58") || matches!(&state[..], "XX001" | "XX002")
 }
 
+/// Runs `work`; where the server raises an error that concerns it, `observe` is told of its code
+/// on the way. By then the transaction has failed, and nothing may be looked up.
+pub fn observed<R>(work: impl FnOnce() -> R, observe: impl FnOnce(PgSqlErrorCode)) -> R {
+    use pg_sys::panic::CaughtError;
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(payload) => {
+            if let Some(CaughtError::PostgresError(raised)) = payload.downcast_ref::<CaughtError>()
+                && !must_pass(raised.sql_error_code())
+            {
+                observe(raised.sql_error_code());
+            }
+            std::panic::resume_unwind(payload)
+        }
+    }
+}
+
+/// Raises 25006 on a standby.
+pub fn refuse_in_recovery(command: &CStr) {
+    // SAFETY: raises with the server's own message and code.
+    unsafe { pg_sys::PreventCommandDuringRecovery(command.as_ptr()) };
+}
+
 /// Unpredictable bytes.
 pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0u8; N];
@@ -205,4 +229,21 @@ pub fn data_directory() -> String {
     unsafe { CStr::from_ptr(pg_sys::DataDir) }
         .to_string_lossy()
         .into_owned()
+}
+
+/// Waits until this process is woken, or the time is over.
+pub fn wait_latch(limit: Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    let milliseconds = limit.as_millis().clamp(1, 3_600_000) as std::ffi::c_long;
+    // SAFETY: the latch is the process's own.
+    unsafe {
+        let latch = pg_sys::MyLatch;
+        pg_sys::WaitLatch(
+            latch,
+            events as i32,
+            milliseconds,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        pg_sys::ResetLatch(latch);
+    }
 }

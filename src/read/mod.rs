@@ -1,5 +1,6 @@
 //! Reading a tenant's log: page by page, newest first, and one event by its id.
 
+mod columns;
 mod event;
 mod page;
 mod probe;
@@ -14,10 +15,12 @@ use crate::retention::{self, Partition};
 use crate::value::{Address, JsonbArg, JsonbOut, given};
 use activity_log_core::read::ListCursor;
 use activity_log_core::record as limits;
+pub use columns::EventColumns;
 pub use event::{COLUMNS, EventRow};
 use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+pub use probe::begin_index_scan;
 use query::{Query, filter_action, filter_address, filter_metadata, filter_status, filter_times};
 
 const DEFAULT_PAGE: i32 = 50;
@@ -217,6 +220,9 @@ fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
         Some(tenant) => tenant == *row.tenant_id.as_bytes(),
         None => access::may_reach(row.tenant_id.as_bytes(), Purpose::Read)?,
     };
+    if is_visible && tenant.is_none() {
+        access::audit_read(Some(*row.tenant_id.as_bytes()))?;
+    }
     Ok(is_visible.then_some(row))
 }
 

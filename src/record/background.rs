@@ -11,6 +11,7 @@ use std::borrow::Cow;
 /// Who acts, in which request, from where: for one tenant, within the limits, free of secrets.
 ///
 /// What is too long is cut, not refused: the statement that is recorded did not give it.
+#[derive(Default)]
 pub struct Background {
     pub tenant_id: [u8; 16],
     pub actor_type: Option<String>,

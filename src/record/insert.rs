@@ -14,6 +14,7 @@ use super::origin::{incarnation, role_name, transaction_id};
 use super::{Event, Stamp};
 use crate::db::{self, Parameter, Relation};
 use crate::error::Error;
+use crate::notify;
 use crate::retention::{self, Partition};
 use crate::value;
 use pgrx::pg_sys;
@@ -30,8 +31,16 @@ pub fn check_writable() {
     }
 }
 
-/// Writes the events, in their order.
+/// Writes the events, in their order, for the roles of the session.
 pub fn insert(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    insert_for(&role_name(), events)
+}
+
+/// Writes the events, in their order, for a role.
+pub fn insert_for(role: &str, events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
     if events.is_empty() {
         return Ok(());
     }
@@ -39,11 +48,10 @@ pub fn insert(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
     // SAFETY: the lock is the one an INSERT takes; it keeps partitions attached until the end of
     // the transaction, and taking it reads the latest notices of change.
     unsafe { pg_sys::LockRelationOid(root, pg_sys::RowExclusiveLock as i32) };
-    let role = role_name();
     let common = Common {
         xact: transaction_id(),
         incarnation: incarnation()?,
-        role: &role,
+        role,
     };
     let mut rest = events;
     while let Some(((first, _), _)) = rest.split_first() {
@@ -58,7 +66,7 @@ pub fn insert(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
         insert_batch(root, &partition, batch, &common)?;
         rest = later;
     }
-    Ok(())
+    notify::wrote(events)
 }
 
 /// What the events of one statement share.

@@ -4,6 +4,7 @@
 mod api;
 mod background;
 mod direct;
+pub mod durable;
 mod guard;
 mod idempotency;
 mod insert;
@@ -175,12 +176,20 @@ fn actor<'a>(input: &Input<'a>, context: &'a Context) -> (Option<&'a str>, Optio
 /// It is written with the rights of the function that calls this, which were checked before.
 pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<(), Error> {
     let background = Background::of(&context::current(), access::SYSTEM_TENANT)?;
-    let metadata = value::container(metadata)?;
-    let event = Event {
-        metadata: metadata.into(),
-        ..Event::of(action, Source::System, &background)
-    };
+    let event = system_event(action, metadata, &background)?;
     write(&[(Stamp::next()?, event)])
+}
+
+/// An event of the log about itself, with the actor and the request of the context.
+fn system_event<'a>(
+    action: &'a str,
+    metadata: &serde_json::Value,
+    background: &'a Background,
+) -> Result<Event<'a>, Error> {
+    Ok(Event {
+        metadata: value::container(metadata)?.into(),
+        ..Event::of(action, Source::System, background)
+    })
 }
 
 /// Writes events; all or none.

@@ -109,7 +109,7 @@ unsafe fn run(
     let outcome = unsafe {
         db::trigger_relation(fcinfo);
         let trigger = (*fcinfo).context.cast::<pg_sys::TriggerData>();
-        record::tolerate(|| {
+        record::tolerate(None, || {
             if (*trigger).tg_event & FIRING != firing {
                 return Err(Error::NotItsTrigger);
             }

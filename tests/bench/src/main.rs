@@ -4,6 +4,7 @@
 mod capture;
 mod event;
 mod meter;
+mod notification;
 mod pages;
 mod recording;
 mod report;
@@ -47,6 +48,7 @@ struct Plan {
     events: usize,
     extent: Extent,
     capture: CaptureExtent,
+    notification: notification::Extent,
 }
 
 impl Plan {
@@ -67,6 +69,12 @@ impl Plan {
                     bulk_rounds: 2,
                     bulk_rows: 1_000,
                 },
+                notification: notification::Extent {
+                    rounds: 1,
+                    seconds: 0.3,
+                    listeners: 20,
+                    deliveries: 20,
+                },
             };
         }
         let extent = Extent {
@@ -83,6 +91,12 @@ impl Plan {
                 single_rows: 1_000,
                 bulk_rounds: 5,
                 bulk_rows: 100_000,
+            },
+            notification: notification::Extent {
+                rounds: 5,
+                seconds: 4.0,
+                listeners: 1_000,
+                deliveries: 500,
             },
         }
     }
@@ -110,7 +124,12 @@ fn run(plan: &Plan) -> Outcome<()> {
     let pages = pages::measure(&cluster, &plan.extent)?;
     eprintln!("measuring changes of {} rows", plan.capture.bulk_rows);
     let captured = CaptureReport::new(capture::measure(&cluster, &plan.capture)?);
-    let report = Report::new(environment, &samples, &pages, captured);
+    eprintln!(
+        "measuring notification beside {} idle listeners",
+        plan.notification.listeners
+    );
+    let notification = notification::measure(&plan.notification)?;
+    let report = Report::new(environment, &samples, &pages, captured, notification);
     report.print();
     match std::env::var_os("BENCH_JSON") {
         Some(path) => report.write_json(path.as_ref()),

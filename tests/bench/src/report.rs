@@ -2,6 +2,7 @@
 
 use crate::capture::CaptureReport;
 use crate::meter::Usage;
+use crate::notification::Notification;
 use crate::pages::{Depth, PageSample};
 use crate::recording::Work;
 use crate::statistics::Spread;
@@ -61,6 +62,7 @@ pub struct Report {
     works: Vec<(Work, Vec<WorkSample>)>,
     pages: Vec<(Depth, Vec<PageSample>)>,
     capture: CaptureReport,
+    notification: Notification,
 }
 
 impl Report {
@@ -70,6 +72,7 @@ impl Report {
         samples: &[WorkSample],
         pages: &[PageSample],
         capture: CaptureReport,
+        notification: Notification,
     ) -> Self {
         let of_work = |work| samples.iter().copied().filter(|s| s.work == work).collect();
         let of_depth = |depth| pages.iter().copied().filter(|s| s.depth == depth).collect();
@@ -78,6 +81,7 @@ impl Report {
             works: Work::ALL.map(|work| (work, of_work(work))).into(),
             pages: Depth::ALL.map(|depth| (depth, of_depth(depth))).into(),
             capture,
+            notification,
         }
     }
 
@@ -136,6 +140,7 @@ impl Report {
         for ratio in self.ratios() {
             println!("{}", ratio.line());
         }
+        self.notification.print();
     }
 
     /// Writes it for programs: every sample, then every ratio, one JSON object a line.
@@ -152,7 +157,9 @@ impl Report {
             .flat_map(|(_, samples)| samples)
             .map(PageSample::json);
         let ratios = self.ratios().into_iter().map(|ratio| ratio.json());
-        for mut line in works.chain(pages).chain(self.capture.lines()).chain(ratios) {
+        let told = self.notification.json();
+        let captured = self.capture.lines();
+        for mut line in works.chain(pages).chain(captured).chain(ratios).chain(told) {
             let Environment {
                 server,
                 build,

@@ -51,6 +51,19 @@ fn the_benchmark_measures_every_way_of_writing_every_depth_and_every_audit() {
     for sample in captured {
         assert!(sample["cpu_us"].as_f64().unwrap() > 0.0, "{sample}");
     }
+    let throughput = lines.iter().filter(|line| line["kind"] == "throughput");
+    let modes: BTreeSet<&str> = throughput
+        .clone()
+        .filter_map(|line| line["notify"].as_str())
+        .collect();
+    assert_eq!(modes, BTreeSet::from(["commit", "off", "worker"]));
+    assert!(
+        throughput
+            .clone()
+            .all(|line| line["tps"].as_f64().unwrap() > 1.0)
+    );
+    let deliveries = lines.iter().filter(|line| line["kind"] == "delivery");
+    assert_eq!(deliveries.count(), 2);
     let ratios = lines.iter().filter(|line| line["kind"] == "ratio");
     assert!(ratios.clone().count() > 8 + 12);
     assert!(

@@ -4,7 +4,7 @@ use super::*;
 
 /// Every function with the letters of the roles that may execute it: writer, reader, auditor,
 /// admin (m).
-const FUNCTIONS: [(&str, &str); 50] = [
+const FUNCTIONS: &[(&str, &str)] = &[
     ("_append_only", ""),
     ("_capture_gaps", ""),
     ("_capture_row", ""),
@@ -14,6 +14,7 @@ const FUNCTIONS: [(&str, &str); 50] = [
     ("_capture_truncate", ""),
     ("_captured_tables", ""),
     ("_changed", ""),
+    ("_consumer_lag", "ram"),
     ("_has_reader_policy", ""),
     ("_is_home", ""),
     ("_key_state", ""),
@@ -25,6 +26,9 @@ const FUNCTIONS: [(&str, &str); 50] = [
     ("_wanted_level", ""),
     ("_wanted_triggers", ""),
     ("attach", "m"),
+    ("ack", "ram"),
+    ("_worker_status", ""),
+    ("channel", "ram"),
     ("check_event", "wm"),
     ("clear_context", "wram"),
     ("client_ip", "wram"),
@@ -32,15 +36,23 @@ const FUNCTIONS: [(&str, &str); 50] = [
     ("coverage", "am"),
     ("detach", "m"),
     ("drop_rule", "m"),
+    ("create_consumer", "ram"),
+    ("drop_consumer", "ram"),
     ("get", "ram"),
     ("helper_sql", "wm"),
     ("install_taxonomy", "m"),
     ("list", "ram"),
+    ("listen", "ram"),
+    ("metrics", "am"),
     ("migrate", "m"),
     ("object_history", "ram"),
     ("on_change", "m"),
     ("pause", "m"),
+    ("poll", "ram"),
+    ("read_stream", "ram"),
+    ("prometheus", "am"),
     ("record", "wm"),
+    ("record_durable", "wm"),
     ("record_login", "wm"),
     ("record_logout", "wm"),
     ("record_many", "wm"),
@@ -53,6 +65,7 @@ const FUNCTIONS: [(&str, &str); 50] = [
     ("set_context", "wram"),
     ("setup", "m"),
     ("status", "am"),
+    ("stream_start", "ram"),
     ("tenant", "wram"),
     ("visible_tenant", "r"),
 ];
@@ -126,9 +139,11 @@ fn who_has_no_role_gets_nowhere() {
 }
 
 /// Tables with what the roles may do: r read, w write (insert, update, delete).
-const TABLES: [(&str, [&str; 4]); 11] = [
+const TABLES: [(&str, [&str; 4]); 13] = [
     ("action_versions", ["r", "r", "r", "r"]),
     ("actions", ["r", "r", "r", "r"]),
+    ("consumer_cursors", ["", "", "", ""]),
+    ("consumers", ["", "r", "r", "r"]),
     ("events", ["", "r", "", ""]),
     ("idempotency_keys", ["", "", "", ""]),
     ("incarnations", ["", "", "r", "r"]),

@@ -122,7 +122,13 @@ pub fn sqlstate(code: &str) -> &'static str {
         "INSUFFICIENT_PRIVILEGE" => "42501",
         "CONFIG_FILE_ERROR" => "F0000",
         "FEATURE_NOT_SUPPORTED" => "0A000",
+        "INSUFFICIENT_RESOURCES" => "53000",
+        "PROGRAM_LIMIT_EXCEEDED" => "54000",
+        "T_R_STATEMENT_COMPLETION_UNKNOWN" => "40003",
         "INTERNAL_ERROR" => "XX000",
+        "DUPLICATE_OBJECT" => "42710",
+        "LOCK_NOT_AVAILABLE" => "55P03",
+        "SUCCESSFUL_COMPLETION" => "00000",
         other => panic!("add the SQLSTATE of ERRCODE_{other}"),
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use std::time::{Duration, Instant};
 
 /// A call of every function that needs the log, by name.
-const CALLS: [(&str, &str); 15] = [
+const CALLS: &[(&str, &str)] = &[
     (
         "check_event",
         "SELECT * FROM activity.check_event('user.created')",
@@ -38,6 +38,14 @@ const CALLS: [(&str, &str); 15] = [
         "SELECT activity.register_action('user.created')",
     ),
     (
+        "listen",
+        "SELECT activity.listen('5e700000-0000-4000-8000-000000000001')",
+    ),
+    (
+        "record_durable",
+        "SELECT activity.record_durable('a.b', tenant_id => '5e700000-0000-4000-8000-000000000001')",
+    ),
+    (
         "register_actions",
         r#"SELECT * FROM activity.register_actions('[{"action": "user.created"}]')"#,
     ),
@@ -47,13 +55,25 @@ const CALLS: [(&str, &str); 15] = [
     ),
     ("rotate_ip_key", "SELECT activity.rotate_ip_key()"),
     ("tenant", "SELECT activity.tenant('org_42')"),
+    (
+        "create_consumer",
+        "SELECT activity.create_consumer('feed', gen_random_uuid())",
+    ),
+    ("poll", "SELECT activity.poll('feed')"),
+    ("ack", "SELECT activity.ack('feed', 'x')"),
+    ("drop_consumer", "SELECT activity.drop_consumer('feed')"),
+    ("read_stream", "SELECT * FROM activity.read_stream()"),
+    ("stream_start", "SELECT activity.stream_start()"),
 ];
 
 /// Functions that work before `setup()`, or that only the server calls.
-const WITHOUT_LOG: [&str; 7] = [
+const WITHOUT_LOG: [&str; 10] = [
+    "channel",
     "clear_context",
     "client_ip",
     "context",
+    "metrics",
+    "prometheus",
     "set_context",
     "setup",
     "status",
