@@ -144,6 +144,8 @@ const TABLES: [(&str, [&str; 4]); 13] = [
     ("actions", ["r", "r", "r", "r"]),
     ("consumer_cursors", ["", "", "", ""]),
     ("consumers", ["", "r", "r", "r"]),
+    ("capture_rules", ["", "", "r", "r"]),
+    ("captures", ["", "", "r", "r"]),
     ("events", ["", "r", "", ""]),
     ("idempotency_keys", ["", "", "", ""]),
     ("incarnations", ["", "", "r", "r"]),
