@@ -116,10 +116,8 @@ pub enum Error {
         why: &'static str,
         hint: &'static str,
     },
-    /// The worker can't take more (53000).
-    QueueFull,
-    /// The worker took nothing in time (53000).
-    NotTaken,
+    /// The worker did not take the event (53000).
+    NotTaken { why: &'static str },
     /// The worker took the event and did not say what became of it (40003).
     Unanswered,
     /// The worker could not write the event (the SQLSTATE that it met).
@@ -308,13 +306,9 @@ impl Error {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!("record_durable() needs the worker: {why}"),
             ),
-            Self::QueueFull => (
+            Self::NotTaken { why } => (
                 Code::ERRCODE_INSUFFICIENT_RESOURCES,
-                "the queue of the worker is full; nothing was recorded".into(),
-            ),
-            Self::NotTaken => (
-                Code::ERRCODE_INSUFFICIENT_RESOURCES,
-                "the worker did not take the event in time; nothing was recorded".into(),
+                format!("the worker {why}; nothing was recorded"),
             ),
             Self::Unanswered => (
                 Code::ERRCODE_T_R_STATEMENT_COMPLETION_UNKNOWN,
@@ -434,9 +428,8 @@ impl Error {
                 "It is free when that session ends, or runs DISCARD ALL or pg_advisory_unlock_all()."
             }
             Self::NoWorker { hint, .. } => hint,
-            Self::QueueFull => "Try again; more than 64 callers at once wait for the worker.",
-            Self::NotTaken => {
-                "SELECT * FROM activity.status(); says how the worker fares. activity.durable_timeout is how long it is waited for."
+            Self::NotTaken { .. } => {
+                "Try again. SELECT * FROM activity.status(); says how the worker fares."
             }
             Self::Unanswered => {
                 "Call again with the same idempotency_key: the event is then recorded once."

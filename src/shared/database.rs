@@ -64,6 +64,8 @@ pub struct Database {
     in_second: AtomicU32,
     /// Prepared transactions that have recorded something.
     pub prepared: AtomicU32,
+    /// There was no place to note one of them.
+    pub unnoted: AtomicBool,
     pub bells: Bells,
     pub counters: Counters,
 }
@@ -89,6 +91,7 @@ impl Database {
         self.news_since.store(0, Ordering::Relaxed);
         self.last_tick.store(0, Ordering::Relaxed);
         self.prepared.store(0, Ordering::Relaxed);
+        self.unnoted.store(false, Ordering::Relaxed);
         self.set_failures(0);
         self.set_outcome(Outcome::Unknown);
         self.oid.store(0, Ordering::Release);

@@ -90,8 +90,8 @@ impl Queue {
         }
         let index = self.slots.iter().position(Slot::claim).ok_or(Full)?;
         let ticket = waits.then(|| Ticket::hold(self, index));
-        // SAFETY: a variable of the process.
         let latch = if waits {
+            // SAFETY: a variable of the process.
             unsafe { pg_sys::MyLatch }
         } else {
             std::ptr::null_mut()

@@ -24,6 +24,9 @@ struct Level {
     counts: [u64; AT_COMMIT],
 }
 
+/// So many tenants are looked through one by one, before a set is worth its memory.
+const FEW_TENANTS: usize = 8;
+
 /// A tenant with news, and who tells its readers: the worker, or the transaction itself.
 type News = ([u8; 16], Teller);
 
@@ -36,7 +39,7 @@ pub enum Teller {
 
 struct Pending {
     news: Vec<News>,
-    /// The same, to find repetitions.
+    /// The same, to find repetitions, where they are more than a few.
     known: BTreeSet<News>,
     /// From the transaction itself inwards; empty while nothing was written.
     levels: Vec<Level>,
@@ -121,12 +124,23 @@ impl Pending {
     }
 
     fn add_news(&mut self, news: News) -> bool {
-        if self.news.last() == Some(&news) || self.known.contains(&news) {
+        let is_known = if self.news.len() <= FEW_TENANTS {
+            self.news.contains(&news)
+        } else {
+            self.known.contains(&news)
+        };
+        if is_known {
             return false;
         }
         if self.news.len() < MAX_TENANTS {
             self.news.push(news);
-            self.known.insert(news);
+            match self.news.len() {
+                ..=FEW_TENANTS => {}
+                number if number == FEW_TENANTS + 1 => self.known.extend(&self.news),
+                _ => {
+                    self.known.insert(news);
+                }
+            }
         } else if let Some(level) = self.levels.last_mut() {
             level.overflowed |= news.1 == Teller::Worker;
         }
@@ -227,6 +241,8 @@ impl Pending {
             database.prepared.fetch_add(1, Ordering::AcqRel);
         } else {
             count(Some(database), &self.counts());
+            database.unnoted.store(true, Ordering::Release);
+            database.wake();
         }
     }
 }

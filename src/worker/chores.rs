@@ -2,6 +2,7 @@
 //! again ever more slowly, and keeps nothing else from being done.
 
 use super::process::{guarded, transaction};
+use super::upkeep;
 use crate::error::Error;
 use crate::home;
 use std::time::{Duration, Instant};
@@ -13,7 +14,6 @@ pub enum Run {
     InTransaction(fn() -> Result<(), Error>),
     /// Outside any transaction: it begins its own, with `worker::transaction`, and may run
     /// commands that refuse to be part of one.
-    #[allow(dead_code, reason = "upkeep of partitions will be the first")]
     Outside(fn() -> Result<(), Error>),
 }
 
@@ -27,11 +27,18 @@ pub struct Chore {
 }
 
 /// All chores, in the order in which they are done when several are due.
-const CHORES: [Chore; 1] = [Chore {
-    name: "incarnation",
-    interval: Duration::from_secs(600),
-    run: Run::InTransaction(home::ensure_incarnation),
-}];
+const CHORES: [Chore; 2] = [
+    Chore {
+        name: "incarnation",
+        interval: Duration::from_secs(600),
+        run: Run::InTransaction(home::ensure_incarnation),
+    },
+    Chore {
+        name: "repeated events",
+        interval: Duration::from_secs(1),
+        run: Run::Outside(upkeep::close_windows),
+    },
+];
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,7 +54,7 @@ impl Chores {
     /// All of them are due.
     pub fn new() -> Self {
         let due = Instant::now();
-        Self([const { () }; CHORES.len()].map(|()| Schedule { due, failures: 0 }))
+        Self(std::array::from_fn(|_| Schedule { due, failures: 0 }))
     }
 
     /// Does what is due.

@@ -36,6 +36,10 @@ pub fn register() {
         return;
     }
     shared::request();
+    // SAFETY: a variable of the process. Nothing may write while pg_upgrade is at work.
+    if unsafe { pg_sys::IsBinaryUpgrade } {
+        return;
+    }
     BackgroundWorkerBuilder::new("activity_log launcher")
         .set_library("activity_log")
         .set_function("activity_launcher_main")
@@ -97,7 +101,8 @@ struct Worker {
     upkeep: Upkeep,
     chores: Chores,
     last_round: Instant,
-    last_look: Option<Instant>,
+    next_look: Instant,
+    failed_looks: u32,
 }
 
 impl Worker {
@@ -112,7 +117,8 @@ impl Worker {
             upkeep: Upkeep::default(),
             chores: Chores::new(),
             last_round: Instant::now(),
-            last_look: None,
+            next_look: Instant::now(),
+            failed_looks: 0,
         }
     }
 
@@ -133,23 +139,27 @@ impl Worker {
     }
 
     fn work(&mut self) -> Result<(), Outcome> {
-        let looks = self
-            .last_look
-            .is_none_or(|at| at.elapsed() >= LOOK_INTERVAL);
+        let looks = Instant::now() >= self.next_look;
         if looks {
-            self.last_look = Some(Instant::now());
-            match upkeep::state() {
-                Outcome::Running => {}
-                Outcome::Unknown => return Ok(()),
-                other => return Err(other),
-            }
-            self.upkeep.close_windows(self.shared, self.database);
+            self.look()?;
         }
         let may_ring = self.last_round.elapsed() >= interval();
         if looks || (self.database.is_woken() && may_ring) {
             self.round();
         }
         self.chores.run_due();
+        Ok(())
+    }
+
+    /// Whether the log is still here and at home. If even that can't be found out, it is tried
+    /// ever more slowly.
+    fn look(&mut self) -> Result<(), Outcome> {
+        self.failed_looks = match upkeep::state() {
+            Outcome::Running => 0,
+            Outcome::Unknown => (self.failed_looks + 1).min(7),
+            other => return Err(other),
+        };
+        self.next_look = Instant::now() + LOOK_INTERVAL * 2u32.pow(self.failed_looks);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use super::process::transaction;
 use crate::db::{self, Mode, Relation};
+use crate::error::Error;
 use crate::record::durable;
 use crate::setup;
 use crate::shared::{self, Database, Outcome, Ring, Shared};
@@ -38,7 +39,7 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Finds the transactions that were prepared before the server started.
+    /// Finds prepared transactions that nobody has noted: those from before the server started.
     pub fn find_prepared(&mut self, shared: &Shared, database: &Database) {
         let prepared = transaction(|| {
             db::query(
@@ -52,20 +53,23 @@ impl Upkeep {
             failed.log("prepared transactions could not be read");
             Vec::new()
         });
-        self.unnoted = prepared
-            .into_iter()
-            .map(pg_sys::TransactionId::into_inner)
-            .filter(|id| !shared.prepared.knows(database.oid(), *id))
-            .collect();
-        database
-            .prepared
-            .fetch_add(self.unnoted.len() as u32, Ordering::AcqRel);
-        shared.prepared.expect(self.unnoted.len());
+        let known = self.unnoted.len();
+        for id in prepared.into_iter().map(pg_sys::TransactionId::into_inner) {
+            if !shared.prepared.knows(database.oid(), id) && !self.unnoted.contains(&id) {
+                self.unnoted.push(id);
+            }
+        }
+        let found = self.unnoted.len() - known;
+        database.prepared.fetch_add(found as u32, Ordering::AcqRel);
+        shared.prepared.expect(found);
     }
 
     /// Who has news from prepared transactions that were committed.
     pub fn ended(&mut self, shared: &Shared, database: &Database) -> Ring {
         let mut ring = Ring::default();
+        if database.unnoted.swap(false, Ordering::AcqRel) {
+            self.find_prepared(shared, database);
+        }
         if database.prepared.load(Ordering::Acquire) == 0 {
             return ring;
         }
@@ -90,16 +94,20 @@ impl Upkeep {
         database.prepared.fetch_sub(ended as u32, Ordering::AcqRel);
         ring
     }
+}
 
-    /// Writes how often events have come again that were added up.
-    pub fn close_windows(&self, shared: &Shared, database: &Database) {
-        for (parcel, repeats) in shared.windows.close_old(database.oid()) {
-            let written = transaction(|| durable::write_repeated(&parcel, repeats));
-            if let Err(failed) = written {
-                failed.log("repeated events could not be written");
-            }
+/// Writes how often events have come again that were added up.
+pub fn close_windows() -> Result<(), Error> {
+    let (Some(shared), Some(database)) = (shared::get(), shared::database()) else {
+        return Ok(());
+    };
+    for (parcel, repeats) in shared.windows.close_old(database.oid()) {
+        let written = transaction(|| durable::write_repeated(&parcel, repeats));
+        if let Err(failed) = written {
+            failed.log("repeated events could not be written");
         }
     }
+    Ok(())
 }
 
 fn is_running(transaction: u32) -> bool {

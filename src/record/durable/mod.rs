@@ -73,13 +73,17 @@ fn deliver(input: &Input<'_>) -> Result<[u8; 16], Error> {
     let ticket = shared.queue.send(database.oid(), &parcel, true);
     let ticket = ticket.ok().flatten().ok_or_else(|| {
         shared::add(Counter::DroppedQueueFull, 1);
-        Error::QueueFull
+        Error::NotTaken {
+            why: "has a full queue",
+        }
     })?;
     database.wake();
     let limit = Duration::from_millis(u64::from(settings::DURABLE_TIMEOUT.get().unsigned_abs()));
     match ticket.wait(limit) {
         Answer::Written(event_id) => Ok(event_id),
-        Answer::Withdrawn => Err(Error::NotTaken),
+        Answer::Withdrawn => Err(Error::NotTaken {
+            why: "did not take the event in time",
+        }),
         Answer::Unknown => Err(Error::Unanswered),
         Answer::Failed(code) => Err(Error::NotWritten {
             code: PgSqlErrorCode::from(code.cast_signed()),

@@ -58,8 +58,7 @@ pub fn refused(error: &Error, input: Option<&Input<'_>>) {
         Error::Denied { .. }
             | Error::NotSetUp
             | Error::NoWorker { .. }
-            | Error::QueueFull
-            | Error::NotTaken
+            | Error::NotTaken { .. }
             | Error::Unanswered
     );
     if !is_told {
