@@ -174,7 +174,10 @@ impl Lives {
 
     /// Whether the present home's life on a timeline is written down.
     fn is_written(&self, timeline: u32) -> bool {
-        self.present.written.iter().any(|(written, _)| *written == timeline)
+        self.present
+            .written
+            .iter()
+            .any(|(written, _)| *written == timeline)
     }
 
     /// Whether a life is one of this log's, and not one of another copy.

@@ -25,8 +25,8 @@ mod retention;
 mod schema;
 mod settings;
 mod setup;
-mod stream;
 mod shared;
+mod stream;
 mod value;
 mod worker;
 

@@ -6,8 +6,10 @@ use super::form::{Form, Kind};
 use super::row::{Row, is_same};
 use super::table::{Column, Table};
 use crate::error::Error;
+use crate::metrics;
 use crate::privacy::TenantScrubber;
 use crate::settings;
+use crate::shared::Counter;
 use activity_log_core::capture::{composite_key, object_id, write_omitted};
 use activity_log_core::jsonb::{Builder, Jsonb, Value};
 use pgrx::pg_sys;
@@ -180,6 +182,7 @@ impl Image {
         // SAFETY: promised by the caller.
         unsafe {
             if column.form.is_varlena() && raw_size(datum) > self.largest_value {
+                metrics::add(Counter::CaptureOmittedValues, 1);
                 write_omitted(&mut self.builder, &column.form.content(datum));
             } else if column.scrubbed_as.is_some() {
                 self.scrubbed(column, datum, scrubber);

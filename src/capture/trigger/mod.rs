@@ -26,7 +26,9 @@ use self::table::Table;
 use self::writer::Writer;
 use crate::db::{self, c_function};
 use crate::error::{self, Error};
+use crate::metrics;
 use crate::record;
+use crate::shared::Counter;
 use activity_log_core::context::parse_uuid;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::CStr;
@@ -121,6 +123,7 @@ unsafe fn run(
         })
     };
     if let Err(error) = outcome {
+        metrics::add(Counter::CaptureErrors, 1);
         error::raise(error);
     }
     pg_sys::Datum::from(0usize)

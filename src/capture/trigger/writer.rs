@@ -11,8 +11,10 @@ use super::tenant::{self, Tenant};
 use crate::context::{self, Context};
 use crate::db::OwnedMemory;
 use crate::error::Error;
+use crate::metrics;
 use crate::privacy::{self, TenantScrubber};
 use crate::record::{self, Background, Event, Stamp};
+use crate::shared::Counter;
 use crate::value;
 use activity_log_core::privacy::TextKind;
 use activity_log_core::record::{self as limits, Source};
@@ -99,6 +101,7 @@ impl Writer {
 
     /// A writer that sums the changes up.
     pub(super) fn summing_up(table: Rc<Table>) -> Result<Self, Error> {
+        metrics::add(Counter::CaptureTruncatedStatements, 1);
         Ok(Self {
             summary: Some(Summary::default()),
             ..Self::new(table)?
@@ -174,6 +177,9 @@ impl Writer {
             // The column says who changed the row last, not who deletes it.
             Change::Deleted(_) => (2, None),
         };
+        if tenant == Tenant::Missing {
+            metrics::add(Counter::CaptureMissingTenant, 1);
+        }
         let subject = Subject::new(tenant, action);
         if self
             .summary
