@@ -4,10 +4,7 @@ use super::*;
 use std::time::{Duration, Instant};
 
 /// A call of every function that needs the log, by name.
-<<<<<<< HEAD
 const CALLS: &[(&str, &str)] = &[
-=======
-const CALLS: [(&str, &str); 24] = [
     ("attach", "SELECT activity.attach('pg_class')"),
     ("coverage", "SELECT * FROM activity.coverage()"),
     ("detach", "SELECT activity.detach('pg_class')"),
@@ -23,7 +20,6 @@ const CALLS: [(&str, &str); 24] = [
     ("pause", "SELECT activity.pause('pg_class', 'x')"),
     ("resume", "SELECT activity.resume('pg_class')"),
     ("row_as_of", "SELECT activity.row_as_of('pg_class', '{}')"),
->>>>>>> attach
     (
         "check_event",
         "SELECT * FROM activity.check_event('user.created')",
