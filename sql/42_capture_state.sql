@@ -32,8 +32,14 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.capture_id, coalesce(
-        (SELECT min(t.relation) FROM activity._capture_triggers() t
-         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone AND t.kind <> 'truncate'),
+        -- A copy of the table with its triggers is another table.
+        (SELECT t.relation
+         FROM activity._capture_triggers() t
+         JOIN pg_class k ON k.oid = t.relation JOIN pg_namespace n ON n.oid = k.relnamespace
+         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone AND t.kind <> 'truncate'
+         ORDER BY (t.relation = c.relation AND activity._is_home()) DESC,
+                  (n.nspname = c.schema_name AND k.relname = c.table_name) DESC, t.relation
+         LIMIT 1),
         (SELECT k.oid FROM pg_class k
          WHERE k.oid = c.relation AND k.relkind IN ('r', 'p') AND activity._is_home()),
         (SELECT k.oid FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace

@@ -14,6 +14,7 @@ WITH soundness AS MATERIALIZED (
     FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id)
 ), tables AS (
     SELECT k.oid, n.nspname::text AS schema_name, k.relname::text AS table_name, k.relispartition,
+           k.oid IN (SELECT g.relation FROM activity._capture_triggers() g WHERE NOT g.is_clone) AS has_orphans,
            EXISTS (SELECT FROM pg_index i WHERE i.indrelid = k.oid AND i.indisvalid AND (i.indisprimary OR i.indisreplident)) AS has_key,
            EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = k.oid AND d.deptype = 'e') AS is_member
     FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace
@@ -23,6 +24,7 @@ WITH soundness AS MATERIALIZED (
     SELECT coalesce(t.schema_name, c.schema_name) AS schema_name, coalesce(t.table_name, c.table_name) AS table_name,
            c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason,
            CASE
+               WHEN c.capture_id IS NULL AND t.has_orphans THEN 'orphan trigger'
                WHEN c.capture_id IS NULL THEN 'not captured'
                WHEN c.found IS NULL THEN 'table is gone'
                WHEN c.level_in_effect = 'statement' AND c.wanted_level = 'row' THEN 'unsafe level'
@@ -43,6 +45,7 @@ SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level',
                      THEN ' until ' || to_char(paused_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ELSE '' END,
        CASE state
            WHEN 'not captured' THEN format('SELECT activity.attach(%L);', format('%I.%I', schema_name, table_name))
+           WHEN 'orphan trigger' THEN 'A trigger on it names a capture that is not its own, and writes no event: DROP TRIGGER ends it.'
            WHEN 'table is gone' THEN 'SELECT activity.setup(); forgets the capture, unless the table comes back before.'
            WHEN 'disabled' THEN 'Its triggers are missing or disabled: SELECT activity.setup(); puts them back. Find out who took them away.'
            WHEN 'partly disabled' THEN 'Some of its triggers are missing or not as they should be: SELECT activity.setup(); puts them right. Find out who changed them.'

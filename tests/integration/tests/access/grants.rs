@@ -126,9 +126,11 @@ fn who_has_no_role_gets_nowhere() {
 }
 
 /// Tables with what the roles may do: r read, w write (insert, update, delete).
-const TABLES: [(&str, [&str; 4]); 11] = [
+const TABLES: [(&str, [&str; 4]); 13] = [
     ("action_versions", ["r", "r", "r", "r"]),
     ("actions", ["r", "r", "r", "r"]),
+    ("capture_rules", ["", "", "r", "r"]),
+    ("captures", ["", "", "r", "r"]),
     ("events", ["", "r", "", ""]),
     ("idempotency_keys", ["", "", "", ""]),
     ("incarnations", ["", "", "r", "r"]),

@@ -4,7 +4,22 @@ use super::*;
 use std::time::{Duration, Instant};
 
 /// A call of every function that needs the log, by name.
-const CALLS: [(&str, &str); 15] = [
+const CALLS: [(&str, &str); 24] = [
+    ("attach", "SELECT activity.attach('pg_class')"),
+    ("coverage", "SELECT * FROM activity.coverage()"),
+    ("detach", "SELECT activity.detach('pg_class')"),
+    ("drop_rule", "SELECT activity.drop_rule(gen_random_uuid())"),
+    (
+        "object_history",
+        "SELECT * FROM activity.object_history('item', '1')",
+    ),
+    (
+        "on_change",
+        "SELECT activity.on_change('pg_class', 'a.b', 'true')",
+    ),
+    ("pause", "SELECT activity.pause('pg_class', 'x')"),
+    ("resume", "SELECT activity.resume('pg_class')"),
+    ("row_as_of", "SELECT activity.row_as_of('pg_class', '{}')"),
     (
         "check_event",
         "SELECT * FROM activity.check_event('user.created')",
