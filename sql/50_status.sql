@@ -68,6 +68,10 @@ BEGIN
     RETURN QUERY VALUES ('partitions', 'takes events now', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
         CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); or attach the partition again that was detached.' END);
 
+    IF to_regclass('activity.maintenance_log') IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM activity._retention_status();
+    END IF;
+
     SELECT count(*) INTO v_number
     FROM (SELECT 'activity.events'::regclass::oid AS relation
           UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass) r
@@ -99,6 +103,8 @@ BEGIN
     FROM pg_policy p
     WHERE p.polpermissive
       AND NOT (p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant')
+      AND NOT (p.polname = 'auditors_see_restored'
+               AND EXISTS (SELECT FROM activity.restored_archives r WHERE to_regclass('activity.' || quote_ident(r.table_name)) = p.polrelid))
       AND p.polrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'activity'::regnamespace);
     RETURN QUERY VALUES ('protection', 'policies that setup() did not make', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'Each lets somebody see more: SELECT * FROM pg_policies WHERE schemaname = ''activity'';' END);

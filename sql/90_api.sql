@@ -5,7 +5,7 @@ DECLARE
 BEGIN
     -- Also what default privileges of the database gave to some role.
     FOR v_statement IN
-        SELECT pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', p.oid::pg_catalog.regprocedure,
+        SELECT pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM %s', p.oid::pg_catalog.regprocedure,
                    CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
         FROM pg_catalog.pg_proc p
         CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
@@ -15,11 +15,11 @@ BEGIN
                       WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
                         AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
         UNION ALL
-        SELECT pg_catalog.format('REVOKE ALL ON TABLE activity.keys FROM %s',
+        SELECT pg_catalog.format('REVOKE ALL ON TABLE %s FROM %s', c.oid::pg_catalog.regclass,
                    CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
         FROM pg_catalog.pg_class c
         CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
-        WHERE c.oid OPERATOR(pg_catalog.=) 'activity.keys'::pg_catalog.regclass
+        WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY['activity.keys', 'activity.partitions']::pg_catalog.regclass[]::pg_catalog.oid[])
           AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
     LOOP
         EXECUTE v_statement;
@@ -51,6 +51,8 @@ ALTER FUNCTION activity.migrate() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.clear_context() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.rotate_ip_key() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.coverage() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.retention_preview() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.unschedule_maintenance() CALLED ON NULL INPUT;
 
 -- Set-up -----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.setup TO activity_admin;
@@ -159,3 +161,42 @@ GRANT EXECUTE ON FUNCTION activity.drop_consumer TO activity_reader, activity_au
 COMMENT ON FUNCTION activity.drop_consumer IS 'Forgets a consumer and its cursor.';
 -- Called by the view consumers as the role that reads it.
 GRANT EXECUTE ON FUNCTION activity._consumer_lag TO activity_reader, activity_auditor, activity_admin;
+-- Retention --------------------------------------------------------------------------------------
+GRANT EXECUTE ON PROCEDURE activity.maintain TO activity_admin;
+COMMENT ON PROCEDURE activity.maintain IS 'One run of the upkeep: makes partitions ahead, closes past ones, removes what retention gives up. Commits between its steps.';
+-- Called by the procedure as its caller.
+GRANT EXECUTE ON FUNCTION activity._begin_maintenance, activity._maintenance_steps, activity._maintain_step, activity._end_maintenance TO activity_admin;
+GRANT EXECUTE ON FUNCTION activity.set_retention TO activity_admin;
+COMMENT ON FUNCTION activity.set_retention IS 'How long events are kept: all, a tenant''s, those of a category or an action. Making it shorter needs confirm => true.';
+GRANT EXECUTE ON FUNCTION activity.retention_preview TO activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.retention_preview IS 'What retention would remove if maintain() ran now, by partition.';
+GRANT EXECUTE ON FUNCTION activity.hold TO activity_admin;
+COMMENT ON FUNCTION activity.hold IS 'Puts a tenant, an actor or an object under legal hold: nothing of it is removed until release_hold(). Returns the hold''s id.';
+GRANT EXECUTE ON FUNCTION activity.release_hold TO activity_admin;
+COMMENT ON FUNCTION activity.release_hold IS 'Ends a legal hold; false if it was ended before.';
+GRANT EXECUTE ON FUNCTION activity.schedule_maintenance TO activity_admin;
+COMMENT ON FUNCTION activity.schedule_maintenance IS 'Registers maintain() with pg_cron; where that lives in another database, returns the statements to run there.';
+GRANT EXECUTE ON FUNCTION activity.unschedule_maintenance TO activity_admin;
+COMMENT ON FUNCTION activity.unschedule_maintenance IS 'Takes the jobs of this database out of pg_cron.';
+-- The view runs the function as whoever reads it.
+GRANT EXECUTE ON FUNCTION activity._partitions TO activity_auditor, activity_admin;
+GRANT SELECT ON activity.partitions TO activity_auditor, activity_admin;
+COMMENT ON VIEW activity.partitions IS 'Partitions: bounds, state (future, live, closed, held, detached, archived), rows, sizes, and when their events occurred.';
+
+-- Erasure ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.erase_actor TO activity_admin;
+COMMENT ON FUNCTION activity.erase_actor IS 'Makes the identity and the free text of one actor of a tenant unreadable in every event, for a data-protection request; events, their order and their shape stay. Returns how many events were changed.';
+GRANT EXECUTE ON FUNCTION activity.archived_events TO activity_admin;
+COMMENT ON FUNCTION activity.archived_events IS 'How many events of an actor each archive of retention holds, which erase_actor() does not reach; reads the files. events is NULL where an archive can''t be read.';
+
+-- Archive ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.archive_partition TO activity_admin;
+COMMENT ON FUNCTION activity.archive_partition IS 'Writes the archive of one partition into a folder of the server, now, and returns the path of its manifest; the partition stays as it is.';
+GRANT EXECUTE ON FUNCTION activity.restore_archive TO activity_admin;
+COMMENT ON FUNCTION activity.restore_archive IS 'Brings an archive back as the table activity.restored_..., after checking it against its manifest; returns the table. path: of the manifest, or of the file beside it. other_log: true takes one that another log has written.';
+GRANT EXECUTE ON FUNCTION activity.drop_restored_archive TO activity_admin;
+COMMENT ON FUNCTION activity.drop_restored_archive IS 'Drops a table that restore_archive() made; the archive stays.';
+GRANT EXECUTE ON FUNCTION activity.verify_archive TO activity_admin;
+COMMENT ON FUNCTION activity.verify_archive IS 'Reads an archive to its end and returns the number of its rows; raises where it is not what its manifest says.';
+-- Called by the policy on restored archives as the role that reads.
+GRANT EXECUTE ON FUNCTION activity._may_read TO activity_auditor, activity_admin;

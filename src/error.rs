@@ -111,6 +111,27 @@ pub enum Error {
     ConsumerExists { name: String },
     /// Another session holds the consumer (55P03).
     ConsumerHeld { name: String, process: Option<i32> },
+    /// `maintain()` was called where it can't commit (2D000).
+    InTransactionBlock,
+    /// Events would be kept for a shorter time (22023); the detail says which would go.
+    NotConfirmed { detail: serde_json::Value },
+    /// Nothing here can do what was asked for (0A000).
+    NotAvailable {
+        what: &'static str,
+        hint: &'static str,
+    },
+    /// An archive is not what its manifest says (XX001).
+    ArchiveDamaged { problem: String },
+    /// A file of an archive can't be read or written (58030, 58P01, 53100).
+    ArchiveFile { kind: std::io::ErrorKind },
+    /// An archive was written by another log (55000).
+    ArchiveOfAnotherLog,
+    /// A legal hold covers what was to be erased (55000).
+    Held { hold_id: String },
+    /// The transaction does not see what others have committed since it began (25000).
+    IsolationLevel,
+    /// A table of this name is there already (42P07).
+    TableExists { name: String },
     /// There is no worker that could do it (0A000).
     NoWorker {
         why: &'static str,
@@ -273,6 +294,18 @@ impl Error {
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED,
                 "a table without a primary key has no rows that can be told apart".into(),
             ),
+            Self::InTransactionBlock => (
+                Code::ERRCODE_INVALID_TRANSACTION_TERMINATION,
+                "activity.maintain() can't run inside a transaction block".into(),
+            ),
+            Self::NotConfirmed { .. } => (
+                Code::ERRCODE_INVALID_PARAMETER_VALUE,
+                "events would be kept for a shorter time than before".into(),
+            ),
+            Self::NotAvailable { what, .. } => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("{what} is not available here"),
+            ),
             Self::KeyFile { problem } => (
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
@@ -301,6 +334,34 @@ impl Error {
                     Some(process) => format!("consumer \"{name}\" is held by process {process}"),
                     None => format!("consumer \"{name}\" is held by another process"),
                 },
+            ),
+            Self::ArchiveDamaged { problem } => (
+                Code::ERRCODE_DATA_CORRUPTED,
+                format!("the archive is damaged: {problem}"),
+            ),
+            Self::ArchiveFile { kind } => {
+                let code = match kind {
+                    std::io::ErrorKind::NotFound => Code::ERRCODE_UNDEFINED_FILE,
+                    std::io::ErrorKind::StorageFull => Code::ERRCODE_DISK_FULL,
+                    _ => Code::ERRCODE_IO_ERROR,
+                };
+                (code, format!("a file of the archive can't be used: {kind}"))
+            }
+            Self::ArchiveOfAnotherLog => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "the archive was written by another log".into(),
+            ),
+            Self::Held { hold_id } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("legal hold {hold_id} covers events of this actor"),
+            ),
+            Self::IsolationLevel => (
+                Code::ERRCODE_INVALID_TRANSACTION_STATE,
+                "this needs a transaction of isolation level read committed".into(),
+            ),
+            Self::TableExists { name } => (
+                Code::ERRCODE_DUPLICATE_TABLE,
+                format!("table \"{name}\" exists"),
             ),
             Self::NoWorker { why, .. } => (
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -350,6 +411,7 @@ impl Error {
                 serde_json::json!({"read_until": clock::text(*reached), "goes_on_at": clock::text(*goes_on)})
                     .to_string(),
             ),
+            Self::NotConfirmed { detail } => Some(detail.to_string()),
             _ => None,
         }
     }
@@ -387,7 +449,15 @@ impl Error {
             Self::SchemaMismatch { .. } => {
                 "activity.check_event(action, metadata) lists the problems without recording."
             }
-            Self::Unknown { hint, .. } | Self::Denied { hint, .. } => hint,
+            Self::InTransactionBlock => {
+                "It commits between its steps: call it by itself, as in psql -c 'CALL activity.maintain()'."
+            }
+            Self::NotConfirmed { .. } => {
+                "The detail says what would be removed at once. confirm => true makes the change."
+            }
+            Self::Unknown { hint, .. }
+            | Self::Denied { hint, .. }
+            | Self::NotAvailable { hint, .. } => hint,
             Self::AppendOnly { .. } => "Events leave the log only through retention and erasure.",
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
@@ -427,6 +497,18 @@ impl Error {
             Self::ConsumerHeld { .. } => {
                 "It is free when that session ends, or runs DISCARD ALL or pg_advisory_unlock_all()."
             }
+            Self::ArchiveDamaged { .. } => {
+                "Nothing of it was taken over. Fetch the two files from a backup of the folder."
+            }
+            Self::ArchiveOfAnotherLog => "other_log => true restores it all the same.",
+            Self::Held { .. } => {
+                "Nothing was erased. activity.release_hold(id, reason) ends a hold."
+            }
+            Self::IsolationLevel => "BEGIN ISOLATION LEVEL READ COMMITTED;",
+            Self::TableExists { .. } => "Give another table_name.",
+            Self::Missing { .. } | Self::ArchiveFile { .. } | Self::Internal { .. } => {
+                return None;
+            }
             Self::NoWorker { hint, .. } => hint,
             Self::NotTaken { .. } => {
                 "Try again. SELECT * FROM activity.status(); says how the worker fares."
@@ -436,7 +518,6 @@ impl Error {
             }
             Self::NotWritten { .. } => "The server's log has the worker's error.",
             Self::TooLargeForQueue { .. } => "Record less metadata, or use record().",
-            Self::Missing { .. } | Self::Internal { .. } => return None,
         };
         (!hint.is_empty()).then(|| hint.to_owned())
     }

@@ -9,10 +9,12 @@
 use pgrx::prelude::*;
 
 mod access;
+mod archive;
 mod capture;
 mod clock;
 mod context;
 mod db;
+mod erasure;
 mod error;
 mod home;
 mod metrics;
@@ -42,6 +44,7 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     db::watch_relations();
     context::watch_transactions();
+    retention::watch_transactions();
     shared::watch_transactions();
     worker::register();
 }

@@ -33,8 +33,13 @@ extension_sql_file!(
     requires = ["capture_triggers"]
 );
 extension_sql_file!(
+    "../sql/47_retention.sql",
+    name = "retention",
+    requires = ["capture_state"]
+);
+extension_sql_file!(
     "../sql/50_status.sql",
     name = "status",
-    requires = ["capture_state", worker::status::worker_status]
+    requires = ["retention", worker::status::worker_status]
 );
 extension_sql_file!("../sql/90_api.sql", name = "api", finalize);

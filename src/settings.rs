@@ -80,6 +80,7 @@ pub static REQUIRE_PIN: GucSetting<bool> = GucSetting::<bool>::new(false);
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::Worker);
 pub static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(20);
 pub static DURABLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+pub static MAINTENANCE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(300);
 pub static KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// Counts the changes of the six settings of the context, so that their parsed form can be kept.
@@ -243,6 +244,16 @@ fn define_notification() {
         10_000,
         GucContext::Sighup,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"activity.maintenance_interval",
+        c"How often the worker runs the maintenance; 0 leaves it to others.",
+        c"Runs of maintain() by others count as well.",
+        &MAINTENANCE_INTERVAL,
+        0,
+        86_400,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
     );
     GucRegistry::define_int_guc(
         c"activity.durable_timeout",

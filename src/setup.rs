@@ -40,6 +40,11 @@ const TABLES: &[(&str, &str)] = &[
     table!("50", "events"),
     table!("51", "idempotency_keys"),
     table!("52", "consumer_cursors"),
+    table!("53", "partition_ranges"),
+    table!("54", "retention_policies"),
+    table!("55", "legal_holds"),
+    table!("56", "maintenance_log"),
+    table!("57", "restored_archives"),
 ];
 
 /// Triggers and policies, which call functions of the extension; may run again.
@@ -362,8 +367,13 @@ fn run_quietly(script: &str) -> Result<(), Error> {
     })
 }
 
+/// Brings triggers and policies into order, also on tables that were just made.
+pub fn put_guards() -> Result<(), Error> {
+    run_quietly(GUARDS)
+}
+
 /// Makes the partitions that are missing, with their guards; how many.
-fn make_partitions() -> Result<usize, Error> {
+pub fn make_partitions() -> Result<usize, Error> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     let known = db::relations_of_schema()?;
     let made = retention::make_ahead(clock::now(), log.period, log.premake.unsigned_abs())?;
@@ -393,6 +403,12 @@ fn read_log() -> Result<Option<Log>, Error> {
         },
     )?;
     Ok(rows.into_iter().next())
+}
+
+/// The length of a partition, and how many are made ahead.
+pub fn plan() -> Result<(Period, u32), Error> {
+    let log = read_log()?.ok_or(Error::NotSetUp)?;
+    Ok((log.period, log.premake.unsigned_abs()))
 }
 
 fn is_home(log: &Log) -> bool {

@@ -3,9 +3,11 @@
 //! One module per noun; the extension crate translates between these and the server.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod capture;
 pub mod context;
 pub mod durable;
+pub mod erasure;
 pub mod jsonb;
 pub mod metrics;
 pub mod notify;

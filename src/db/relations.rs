@@ -20,9 +20,10 @@ pub enum Relation {
     Log,
     Captures,
     Tenants,
+    PartitionRanges,
 }
 
-const RELATIONS: [&CStr; 8] = [
+const RELATIONS: [&CStr; 9] = [
     c"events",
     c"actions",
     c"role_tenants",
@@ -31,6 +32,7 @@ const RELATIONS: [&CStr; 8] = [
     c"log",
     c"captures",
     c"tenants",
+    c"partition_ranges",
 ];
 
 static OIDS: [AtomicU32; RELATIONS.len()] = [const { AtomicU32::new(0) }; RELATIONS.len()];

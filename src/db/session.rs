@@ -117,6 +117,22 @@ pub fn with_options<R>(options: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> 
 /// # Errors
 /// The SQLSTATE and message of what was raised, or the error that `work` returned.
 pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R, Failure> {
+    contained(work, must_pass)
+}
+
+/// As [`in_subtransaction`], for work that is tried again later whatever went wrong: only
+/// cancellation and shutdown are passed on.
+///
+/// # Errors
+/// As for [`in_subtransaction`].
+pub fn attempt<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R, Failure> {
+    contained(work, |code| crate::error::sqlstate(code).starts_with("57"))
+}
+
+fn contained<R>(
+    work: impl FnOnce() -> Result<R, Error>,
+    must_pass: fn(PgSqlErrorCode) -> bool,
+) -> Result<R, Failure> {
     // SAFETY: the memory context and resource owner are restored on both paths, as PL/pgSQL does
     // for an EXCEPTION block.
     let (context, owner) = unsafe {
@@ -130,7 +146,7 @@ pub fn in_subtransaction<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R
         let work = work;
         (work.0)().map_err(|error| Caught::Tolerated(Failure::Refused(error)))
     })
-    .catch_others(|caught| Err(sort(caught)))
+    .catch_others(|caught| Err(sort(caught, must_pass)))
     .execute();
     // SAFETY: as above.
     unsafe {
@@ -155,7 +171,7 @@ enum Caught {
     Passed(pg_sys::panic::CaughtError),
 }
 
-fn sort(caught: pg_sys::panic::CaughtError) -> Caught {
+fn sort(caught: pg_sys::panic::CaughtError, must_pass: fn(PgSqlErrorCode) -> bool) -> Caught {
     match caught {
         pg_sys::panic::CaughtError::PostgresError(raised)
         | pg_sys::panic::CaughtError::ErrorReport(raised)
@@ -184,6 +200,21 @@ pub enum Failure {
 fn must_pass(code: PgSqlErrorCode) -> bool {
     let state = crate::error::sqlstate(code);
     matches!(&state[..2], "40" | "57" | "58") || matches!(&state[..], "XX001" | "XX002")
+}
+
+/// Refuses a transaction whose statements see what was there when it began: whoever locks something
+/// and then looks at it must see what the ones before have left.
+///
+/// # Errors
+/// [`Error::IsolationLevel`].
+pub fn require_read_committed() -> Result<(), Error> {
+    // SAFETY: reads a variable of the transaction.
+    let level = unsafe { pg_sys::XactIsoLevel };
+    if level <= pg_sys::XACT_READ_COMMITTED as i32 {
+        Ok(())
+    } else {
+        Err(Error::IsolationLevel)
+    }
 }
 
 /// Runs `work`; where the server raises an error that concerns it, `observe` is told of its code

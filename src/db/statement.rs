@@ -6,7 +6,7 @@
 use super::as_owner;
 use crate::error::Error;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// What a statement may see and do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,30 @@ pub struct Row {
 }
 
 impl Row {
+    /// # Safety
+    /// The table has more than `index` rows and outlives the row.
+    pub(super) unsafe fn of(table: *mut pg_sys::SPITupleTable, index: usize) -> Self {
+        // SAFETY: promised by the caller.
+        unsafe {
+            Self {
+                tuple: *(*table).vals.add(index),
+                columns: (*table).tupdesc,
+            }
+        }
+    }
+
+    /// What the server prints of the column at `position`, whatever its type; `None` for NULL.
+    pub fn printed(&self, position: i32) -> Result<Option<&str>, Error> {
+        // SAFETY: the text is NUL-terminated and lives in the memory context of the caller, which
+        // outlives the row; the row is lent for as long as the text is used.
+        let text = unsafe {
+            let text = pg_sys::SPI_getvalue(self.tuple, self.columns, position);
+            (!text.is_null()).then(|| CStr::from_ptr(text))
+        };
+        text.map(|text| text.to_str().map_err(|_| Error::Internal { place: "text" }))
+            .transpose()
+    }
+
     /// The column at `position`, counted from 1; `None` for NULL, and for a column of another type,
     /// whose bytes must not be read as if they were of this one.
     pub fn get<T: FromDatum + IntoDatum>(&self, position: i32) -> Option<T> {
@@ -185,22 +209,17 @@ fn collect<R>(each: &mut impl FnMut(&Row) -> Result<R, Error>) -> Result<Vec<R>,
     let mut rows = Vec::with_capacity(processed);
     for index in 0..processed {
         // SAFETY: index < SPI_processed.
-        let row = unsafe {
-            Row {
-                tuple: *(*table).vals.add(index),
-                columns: (*table).tupdesc,
-            }
-        };
+        let row = unsafe { Row::of(table, index) };
         rows.push(each(&row)?);
     }
     Ok(rows)
 }
 
 /// An open SPI connection, closed when dropped.
-struct SpiSession;
+pub(super) struct SpiSession;
 
 impl SpiSession {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         // SAFETY: allowed wherever a transaction is open; failure raises.
         unsafe { pg_sys::SPI_connect() };
         Self
@@ -219,10 +238,10 @@ impl Drop for SpiSession {
 }
 
 /// A snapshot of this moment, active while it is held.
-struct LatestSnapshot;
+pub(super) struct LatestSnapshot;
 
 impl LatestSnapshot {
-    fn push() -> Self {
+    pub(super) fn push() -> Self {
         // SAFETY: a transaction is open.
         unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
         Self

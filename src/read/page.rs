@@ -22,22 +22,14 @@ struct Candidate {
 
 /// The page, newest occurrence first.
 ///
-/// Partitions are taken in the order of the youngest event they can hold. That bound is first the
-/// end of the partition (an event occurs at most five minutes after it is recorded) and is then
-/// looked up; a partition is read only when its bound can still get into the page.
+/// Partitions are taken in the order of the youngest event they can hold. That bound is first what
+/// is known of the partition (its end, if nothing else: an event occurs at most five minutes after
+/// it is recorded) and is then looked up; a partition is read only when its bound can still get into the page.
 pub fn collect(query: &Query) -> Result<Vec<EventRow>, Error> {
     let root = db::oid(Relation::Events)?;
     db::lock_shared(root);
     let partitions = retention::partitions(root)?;
-    let mut candidates: BinaryHeap<Candidate> = partitions
-        .iter()
-        .enumerate()
-        .map(|(position, partition)| Candidate {
-            bound: partition.upper.saturating_add(MAX_FUTURE).min(query.limit),
-            is_probed: false,
-            position,
-        })
-        .collect();
+    let mut candidates = candidates(query, &partitions)?;
     let mut rows = Vec::new();
     while let Some(candidate) = candidates.pop() {
         if candidate.bound < query.since || is_settled(&rows, query, candidate.bound) {
@@ -56,6 +48,29 @@ pub fn collect(query: &Query) -> Result<Vec<EventRow>, Error> {
         }
     }
     Ok(rows)
+}
+
+/// The partitions that can hold events of the page. Of closed ones it is known when their events
+/// occurred; of others only that none occurred long after it was recorded.
+fn candidates(query: &Query, partitions: &[Partition]) -> Result<BinaryHeap<Candidate>, Error> {
+    let closed = retention::range::closed()?;
+    let candidate = |(position, partition): (usize, &Partition)| {
+        let latest = match closed.get(&partition.relation) {
+            None => partition.upper.saturating_add(MAX_FUTURE),
+            Some(Some((oldest, newest))) if *oldest <= query.limit => *newest,
+            Some(_) => return None,
+        };
+        Some(Candidate {
+            bound: latest.min(query.limit),
+            is_probed: false,
+            position,
+        })
+    };
+    Ok(partitions
+        .iter()
+        .enumerate()
+        .filter_map(candidate)
+        .collect())
 }
 
 /// Whether the page is full of events younger than the bound.

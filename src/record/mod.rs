@@ -5,7 +5,7 @@ mod api;
 mod background;
 mod direct;
 pub mod durable;
-mod guard;
+pub mod guard;
 mod idempotency;
 mod insert;
 mod layout;
@@ -175,7 +175,16 @@ fn actor<'a>(input: &Input<'a>, context: &'a Context) -> (Option<&'a str>, Optio
 ///
 /// It is written with the rights of the function that calls this, which were checked before.
 pub fn write_system_event(action: &str, metadata: &serde_json::Value) -> Result<(), Error> {
-    let background = Background::of(&context::current(), access::SYSTEM_TENANT)?;
+    write_system_event_of(&context::current(), action, metadata)
+}
+
+/// The same with who acts given, where the context must not stand in the log.
+pub fn write_system_event_of(
+    context: &Context,
+    action: &str,
+    metadata: &serde_json::Value,
+) -> Result<(), Error> {
+    let background = Background::of(context, access::SYSTEM_TENANT)?;
     let event = system_event(action, metadata, &background)?;
     write(&[(Stamp::next()?, event)])
 }

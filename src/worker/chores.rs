@@ -5,6 +5,7 @@ use super::process::{guarded, transaction};
 use super::upkeep;
 use crate::error::Error;
 use crate::home;
+use crate::retention;
 use std::time::{Duration, Instant};
 
 /// How a chore is called.
@@ -27,7 +28,7 @@ pub struct Chore {
 }
 
 /// All chores, in the order in which they are done when several are due.
-const CHORES: [Chore; 2] = [
+const CHORES: [Chore; 3] = [
     Chore {
         name: "incarnation",
         interval: Duration::from_secs(600),
@@ -37,6 +38,12 @@ const CHORES: [Chore; 2] = [
         name: "repeated events",
         interval: Duration::from_secs(1),
         run: Run::Outside(upkeep::close_windows),
+    },
+    Chore {
+        name: "maintenance",
+        // It does a slice of its work each time, and decides by itself when a run is due.
+        interval: Duration::from_secs(1),
+        run: Run::Outside(retention::drive),
     },
 ];
 

@@ -20,6 +20,7 @@ use doorbell::Doorbell;
 use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+pub use process::{Failed, guarded, transaction};
 use process::{check_signals, connect, exit, is_wanted_by_others, serve_signals};
 use std::time::{Duration, Instant};
 use upkeep::Upkeep;

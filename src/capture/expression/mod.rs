@@ -73,7 +73,7 @@ impl Expression {
             unsafe {
                 let tree = parse::parse(text, wanted, relation)?;
                 survey::check(tree, wanted, relation, terms)?;
-                Ok(plan(tree))
+                Ok::<_, Error>(plan(tree))
             }
         };
         let tree = db::as_restricted(terms.owner, true, read)?;

@@ -1,4 +1,4 @@
-//! Which partitions must exist. The time is always an argument; nothing here reads a clock.
+//! Which partitions must exist. The time is always an argument.
 
 use std::fmt;
 

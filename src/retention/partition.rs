@@ -151,20 +151,34 @@ fn make(name: &str, bounds: &Bounds) -> Result<(), Error> {
     Ok(())
 }
 
-fn literal(at: DateTime<Utc>) -> String {
+/// A time as it stands in a statement.
+pub fn literal(at: DateTime<Utc>) -> String {
     at.format("'%Y-%m-%d %H:%M:%S%.6f+00'::timestamptz")
         .to_string()
 }
 
-fn bounds_of(partition: &Partition) -> Option<Bounds> {
+/// Its bounds as the core reads them; `None` if one of them is open.
+pub fn bounds_of(partition: &Partition) -> Option<Bounds> {
     Some(Bounds {
         lower: to_utc(partition.lower)?,
         upper: to_utc(partition.upper)?,
     })
 }
 
-fn to_utc(server_micros: i64) -> Option<DateTime<Utc>> {
+/// A time of the server's count as the core reads it.
+pub fn to_utc(server_micros: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(server_micros.checked_add(SERVER_EPOCH)?)
+}
+
+/// A time of the core in the server's count.
+pub fn from_utc(at: DateTime<Utc>) -> i64 {
+    at.timestamp_micros().saturating_sub(SERVER_EPOCH)
+}
+
+/// The bounds of a partition as literals of a statement.
+pub(super) fn bound_literals(partition: &Partition) -> Result<(String, String), Error> {
+    let bounds = bounds_of(partition).ok_or(Error::Internal { place: "bounds" })?;
+    Ok((literal(bounds.lower), literal(bounds.upper)))
 }
 
 /// The name of a partition with its schema, as it stands in a statement.
