@@ -20,7 +20,7 @@ fn archive_partition(
     let name = required("partition", partition)?;
     let folder = required("archive_to", archive_to)?;
     let table = table_of_events(name.strip_prefix("activity.").unwrap_or(name))?;
-    let archived = write(table, folder)?;
+    let archived = write::write_copy(table, folder)?;
     record::write_system_event(
         "activity.archive.written",
         &serde_json::json!({

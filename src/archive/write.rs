@@ -42,10 +42,20 @@ pub struct Archived {
 /// An invalid `archive_to`, [`Error::ArchiveFile`] where the folder takes no more, or
 /// [`Error::ArchiveDamaged`] where what was read is not what was written.
 pub fn write(partition: pg_sys::Oid, folder: &str) -> Result<Archived, Error> {
+    write_under(pg_sys::ShareRowExclusiveLock, partition, folder)
+}
+
+/// The same for a partition that stays: what is written is what is committed at this moment, and
+/// nobody who records waits.
+pub(super) fn write_copy(partition: pg_sys::Oid, folder: &str) -> Result<Archived, Error> {
+    write_under(pg_sys::ShareUpdateExclusiveLock, partition, folder)
+}
+
+fn write_under(lock: u32, partition: pg_sys::Oid, folder: &str) -> Result<Archived, Error> {
     let folder = folder::writable(folder)?;
-    // SAFETY: any relation may be locked; the server releases the lock. It holds off writers and
-    // another archiver, but no reader.
-    unsafe { pg_sys::LockRelationOid(partition, pg_sys::ShareRowExclusiveLock as i32) };
+    // SAFETY: any relation may be locked; the server releases the lock. Either lock holds off
+    // another archiver, and none a reader.
+    unsafe { pg_sys::LockRelationOid(partition, lock as i32) };
     let origin = source::origin(partition)?;
     let stem = archive::stem(&origin.partition, &origin.log_id);
     let partial = Partial::create(folder.join(format!(".{stem}.partial")))?;

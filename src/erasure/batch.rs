@@ -188,6 +188,19 @@ fn write(table: &Table, role: Role, events: &[Event]) -> Result<(), Error> {
          WHERE e.event_id = r.event_id AND e.recorded_at = r.recorded_at",
         table.name
     );
+    let parameters = parameters(events);
+    let written = through_door(table.relation, Change::Update, || {
+        db::run(&statement, &parameters)
+    })?;
+    if written == events.len() as u64 {
+        Ok(())
+    } else {
+        Err(Error::Internal { place: "erasure" })
+    }
+}
+
+/// The columns of the events, each as an array.
+fn parameters(events: &[Event]) -> [Parameter; 9] {
     let texts = |of: fn(&Event) -> &Option<String>| -> Parameter {
         let texts: Vec<Option<String>> = events.iter().map(|event| of(event).clone()).collect();
         (pg_sys::TEXTARRAYOID, texts.into_datum())
@@ -201,7 +214,7 @@ fn write(table: &Table, role: Role, events: &[Event]) -> Result<(), Error> {
     };
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
     let times: Vec<TimestampWithTimeZone> = events.iter().map(|event| event.recorded_at).collect();
-    let parameters = [
+    [
         (pg_sys::UUIDARRAYOID, ids.into_datum()),
         (pg_sys::TIMESTAMPTZARRAYOID, times.into_datum()),
         texts(|event| &event.actor_id),
@@ -211,15 +224,7 @@ fn write(table: &Table, role: Role, events: &[Event]) -> Result<(), Error> {
         texts(|event| &event.db_role),
         documents(|event| Some(&event.metadata)),
         documents(|event| event.changes.as_ref()),
-    ];
-    let written = through_door(table.relation, Change::Update, || {
-        db::run(&statement, &parameters)
-    })?;
-    if written == events.len() as u64 {
-        Ok(())
-    } else {
-        Err(Error::Internal { place: "erasure" })
-    }
+    ]
 }
 
 /// The ids of erased events whose idempotency keys are still to be erased: a key is the caller's

@@ -129,7 +129,7 @@ fn a_request_to_cancel_ends_it_and_takes_the_file_away() {
 }
 
 #[test]
-fn writers_of_the_partition_wait_and_readers_do_not() {
+fn neither_writers_nor_readers_wait_for_an_archive_by_hand_but_another_archiver_does() {
     let database = Cluster::shared().database();
     let folder = folder_of(&database);
     let mut owner = database.superuser();
@@ -142,7 +142,8 @@ fn writers_of_the_partition_wait_and_readers_do_not() {
         other.number(&format!("SELECT count(*) FROM activity.{partition}")),
         1
     );
-    let insert = format!("INSERT INTO activity.{partition} SELECT * FROM activity.{partition}");
-    expect_error(other.batch_execute(&insert), "55P03");
+    insert(&mut other, &[]);
+    let statement = archive_statement(&partition, &folder);
+    expect_error(other.query(&statement, &[]), "55P03");
     owner.batch_execute("ROLLBACK").unwrap();
 }

@@ -7,8 +7,8 @@ fn every_kind_of_value_comes_back_bit_by_bit() {
     let database = Cluster::shared().database();
     let folder = folder_of(&database);
     let mut owner = database.superuser();
-    for columns in every_kind_of_row() {
-        insert(&mut owner, &columns);
+    for columns in EVERY_KIND_OF_ROW {
+        insert(&mut owner, columns);
     }
     let partition = partition(&mut owner);
     let before = rows(&mut owner, &format!("activity.{partition}"));
@@ -17,62 +17,61 @@ fn every_kind_of_value_comes_back_bit_by_bit() {
 
     assert_eq!(rows(&mut owner, &table), before);
     // 'setup' has recorded one as well.
-    assert_eq!(before.len(), every_kind_of_row().len() + 1);
+    assert_eq!(before.len(), EVERY_KIND_OF_ROW.len() + 1);
 }
 
-fn every_kind_of_row() -> Vec<Vec<(&'static str, &'static str)>> {
-    vec![
-        vec![],
-        vec![("occurred_at", "'infinity'")],
-        vec![("occurred_at", "'-infinity'")],
-        vec![("occurred_at", "'0044-03-15 12:00:00.000001 BC'")],
-        vec![("occurred_at", "'12026-01-01 00:00:00+00'")],
-        vec![("occurred_at", "'2024-02-29 23:59:59.999999+14'")],
-        vec![("xact", "'18446744073709551615'"), ("gen", "2147483647")],
-        vec![("action_version", "-1"), ("status", "'denied'")],
-        vec![
-            ("actor_type", "'user'"),
-            (
-                "actor_id",
-                r#"E'Zo\u00eb "O''Neil" \\ \t\n\r\u0001\u2028\u202e'"#,
-            ),
-            ("object_type", "''"),
-            ("object_id", "U&'\\+01F600'"),
-            ("request_id", "E'line\\nbreak'"),
-        ],
-        vec![
-            ("ip_hash", r"'\x0001feff0a0d22'"),
-            ("ip_prefix", "'2001:db8:1::/48'"),
-            ("user_agent", "repeat('ü', 5000)"),
-            ("db_role", "'a \"b\"'"),
-        ],
-        vec![("ip_hash", r"'\x'"), ("ip_prefix", "'203.0.113.0/24'")],
-        vec![(
-            "metadata",
-            r#"'{"n": 1.10, "big": 1e400, "tiny": 1E-300, "int": 12345678901234567890123, "zero": -0.0, "": {"a": [[], {}, null, true]}}'"#,
-        )],
-        vec![("metadata", r#"'"a string"'"#), ("changes", "'null'")],
-        vec![("metadata", "'null'"), ("changes", "'[1, 2]'")],
-        vec![(
-            "metadata",
-            r#"'{"text": "\u0001\u007f\"\\\/\ud83d\ude00"}'"#,
-        )],
-        vec![
-            ("source", "'capture'"),
-            (
-                "changes",
-                r#"'{"old": {"name": "Zoë", "tags": ["a"]}, "new": {"name": null, "tags": [], "note": {"$omitted": {"bytes": 9, "sha256": "x"}}}}'"#,
-            ),
-        ],
-        // Three megabytes that do not compress well, and one that does.
-        vec![(
-            "metadata",
-            "(SELECT jsonb_build_object('v', string_agg(md5(i::text), '')) FROM generate_series(1, 100000) i)",
-        )],
-        vec![("metadata", "jsonb_build_object('v', repeat('x', 1000000))")],
-        vec![("tenant_id", "'00000000-0000-0000-0000-000000000000'")],
-    ]
-}
+/// Columns that differ from the ordinary row, with their values.
+const EVERY_KIND_OF_ROW: &[&[(&str, &str)]] = &[
+    &[],
+    &[("occurred_at", "'infinity'")],
+    &[("occurred_at", "'-infinity'")],
+    &[("occurred_at", "'0044-03-15 12:00:00.000001 BC'")],
+    &[("occurred_at", "'12026-01-01 00:00:00+00'")],
+    &[("occurred_at", "'2024-02-29 23:59:59.999999+14'")],
+    &[("xact", "'18446744073709551615'"), ("gen", "2147483647")],
+    &[("action_version", "-1"), ("status", "'denied'")],
+    &[
+        ("actor_type", "'user'"),
+        (
+            "actor_id",
+            r#"E'Zo\u00eb "O''Neil" \\ \t\n\r\u0001\u2028\u202e'"#,
+        ),
+        ("object_type", "''"),
+        ("object_id", "U&'\\+01F600'"),
+        ("request_id", "E'line\\nbreak'"),
+    ],
+    &[
+        ("ip_hash", r"'\x0001feff0a0d22'"),
+        ("ip_prefix", "'2001:db8:1::/48'"),
+        ("user_agent", "repeat('ü', 5000)"),
+        ("db_role", "'a \"b\"'"),
+    ],
+    &[("ip_hash", r"'\x'"), ("ip_prefix", "'203.0.113.0/24'")],
+    &[(
+        "metadata",
+        r#"'{"n": 1.10, "big": 1e400, "tiny": 1E-300, "int": 12345678901234567890123, "zero": -0.0, "": {"a": [[], {}, null, true]}}'"#,
+    )],
+    &[("metadata", r#"'"a string"'"#), ("changes", "'null'")],
+    &[("metadata", "'null'"), ("changes", "'[1, 2]'")],
+    &[(
+        "metadata",
+        r#"'{"text": "\u0001\u007f\"\\\/\ud83d\ude00"}'"#,
+    )],
+    &[
+        ("source", "'capture'"),
+        (
+            "changes",
+            r#"'{"old": {"name": "Zoë", "tags": ["a"]}, "new": {"name": null, "tags": [], "note": {"$omitted": {"bytes": 9, "sha256": "x"}}}}'"#,
+        ),
+    ],
+    // Three megabytes that do not compress well, and one that does.
+    &[(
+        "metadata",
+        "(SELECT jsonb_build_object('v', string_agg(md5(i::text), '')) FROM generate_series(1, 100000) i)",
+    )],
+    &[("metadata", "jsonb_build_object('v', repeat('x', 1000000))")],
+    &[("tenant_id", "'00000000-0000-0000-0000-000000000000'")],
+];
 
 #[test]
 fn the_manifest_says_what_the_file_holds() {
@@ -109,8 +108,19 @@ fn the_manifest_says_what_the_file_holds() {
         manifest["bytes"],
         std::fs::metadata(file_of(&path)).unwrap().len()
     );
+}
 
-    // One object per line, in the order of the ids, without what is NULL.
+#[test]
+fn each_row_is_an_object_in_a_line_in_the_order_of_the_ids() {
+    let database = Cluster::shared().database();
+    let folder = folder_of(&database);
+    let mut owner = database.superuser();
+    for _ in 0..5 {
+        insert(&mut owner, &[]);
+    }
+    let partition = partition(&mut owner);
+    let path = archive(&mut owner, &partition, &folder);
+    let manifest = manifest(&path);
     let lines: Vec<Value> = lines(&path)
         .iter()
         .map(|line| serde_json::from_str(line).unwrap())

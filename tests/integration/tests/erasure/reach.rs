@@ -69,24 +69,18 @@ fn archives_are_not_changed_but_counted() {
     let partition = partition(&mut owner);
     let archive = format!("SELECT activity.archive_partition('{partition}', '{folder}')");
     let manifest = owner.text(&archive).unwrap();
-    // As maintain() writes it down.
-    for (name, state, path) in [
-        (
-            partition.trim_start_matches("activity."),
-            "closed",
-            manifest.as_str(),
-        ),
-        ("events_p2019_01", "dropped", "/nowhere/x.manifest.json"),
-    ] {
-        owner
-            .batch_execute(&format!(
-                "INSERT INTO activity.partition_ranges (partition, lower_bound, upper_bound, state, archive_manifest, archive_tenants, archived_at)
-                 VALUES ('{name}', '2020-01-01', '2020-02-01', '{state}', '{path}', '{{{TENANT}}}', now())
-                 ON CONFLICT (partition) DO UPDATE SET archive_manifest = excluded.archive_manifest,
-                     archive_tenants = excluded.archive_tenants, archived_at = excluded.archived_at"
-            ))
-            .unwrap();
-    }
+    write_down(
+        &mut owner,
+        partition.trim_start_matches("activity."),
+        "closed",
+        &manifest,
+    );
+    write_down(
+        &mut owner,
+        "events_p2019_01",
+        "dropped",
+        "/nowhere/x.manifest.json",
+    );
     let counted = format!(
         "SELECT coalesce(events::text, 'unreadable') FROM activity.archived_events('{ACTOR}', '{TENANT}') ORDER BY 1"
     );
@@ -112,6 +106,18 @@ fn archives_are_not_changed_but_counted() {
     // The one whose table is still there is written anew before that goes.
     let current = "SELECT partition FROM activity.partition_ranges WHERE archived_at IS NOT NULL";
     assert_eq!(owner.texts(current), ["events_p2019_01"]);
+}
+
+/// Writes an archive down, as `maintain()` does.
+fn write_down(owner: &mut Session, partition: &str, state: &str, manifest: &str) {
+    owner
+        .batch_execute(&format!(
+            "INSERT INTO activity.partition_ranges (partition, lower_bound, upper_bound, state, archive_manifest, archive_tenants, archived_at)
+             VALUES ('{partition}', '2020-01-01', '2020-02-01', '{state}', '{manifest}', '{{{TENANT}}}', now())
+             ON CONFLICT (partition) DO UPDATE SET archive_manifest = excluded.archive_manifest,
+                 archive_tenants = excluded.archive_tenants, archived_at = excluded.archived_at"
+        ))
+        .unwrap();
 }
 
 #[test]

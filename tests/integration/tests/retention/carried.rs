@@ -74,7 +74,16 @@ fn what_is_held_stays_as_it_was_and_every_reader_finds_it() {
     // The keys of these events go on standing for them.
     let keys = format!("SELECT count(*) FROM activity.idempotency_keys WHERE event_id = '{one}'");
     assert_eq!(session.number(&keys), 1);
-    // It is a partition like any other: guarded, closed to everybody, with every index.
+}
+
+#[test]
+fn the_new_partition_is_guarded_and_indexed_like_any_other() {
+    let database = log_with_months(Cluster::shared(), &[BACK]);
+    let mut session = database.superuser();
+    held_month(&mut session);
+    keep_for(&mut session, "keep => '1 year'");
+    assert_eq!(maintain(&mut session)["ok"], true);
+    let name = name_of(&mut session, BACK);
     for attempt in ["DELETE FROM", "TRUNCATE"] {
         let statement = format!("{attempt} activity.{name}_kept");
         expect_error(session.batch_execute(&statement), "42501");
