@@ -154,6 +154,34 @@ fn is_auditor() -> bool {
     has_role(c"activity_auditor")
 }
 
+/// The tenant to read: the argument's or the context's. A plain reader who has set a context
+/// stays inside it: an argument that differs is a mistake or an attack.
+pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
+    let of_context = context::current().tenant_id;
+    let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
+    check_tenant(&tenant, Purpose::Read)?;
+    if of_context.is_some_and(|context| context != tenant) && !reads_all_tenants() {
+        let problem = (
+            "a tenant other than that of the context",
+            "Set the context to the tenant that is to be read.",
+        );
+        return Err(denied(&tenant, Purpose::Read, problem));
+    }
+    Ok(tenant)
+}
+
+/// The tenant to read where no argument names one: that of the context. Without one, `None` for who
+/// may read every tenant: then [`may_reach`] decides of each event.
+///
+/// # Errors
+/// As for [`readable_tenant`].
+pub fn readable_tenants() -> Result<Option<[u8; 16]>, Error> {
+    if context::current().tenant_id.is_none() && reads_all_tenants() {
+        return Ok(None);
+    }
+    readable_tenant(None).map(Some)
+}
+
 /// Whether the caller may administer the log.
 pub fn is_admin() -> bool {
     has_role(c"activity_admin")

@@ -58,6 +58,14 @@ pub enum Error {
         what: Cow<'static, str>,
         hint: &'static str,
     },
+    /// A captured row has no tenant, and its capture demands one (22004).
+    NoRowTenant,
+    /// A trigger names a capture that does not exist (55000).
+    OrphanTrigger,
+    /// A trigger function was called by something else than the trigger it is made for (39P01).
+    NotItsTrigger,
+    /// The same for a function of an event trigger (39P03).
+    NotItsEventTrigger,
     /// The log can't be changed (42501).
     AppendOnly { relation: String },
     /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
@@ -65,6 +73,26 @@ pub enum Error {
         total: usize,
         problems: Vec<(usize, Error)>,
     },
+    /// This kind of relation can't be captured (42809).
+    WrongKind { what: &'static str },
+    /// A column that the table does not have is named (42703).
+    UndefinedColumn {
+        argument: &'static str,
+        position: usize,
+    },
+    /// Something exists already (42710).
+    Exists {
+        what: Cow<'static, str>,
+        hint: &'static str,
+    },
+    /// An expression of a rule is none that a rule may have (42P17, or 42804 for its type).
+    BadExpression {
+        argument: &'static str,
+        problem: &'static str,
+        is_type: bool,
+    },
+    /// A table without a primary key has no rows to tell apart (0A000).
+    NoKey,
     /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
     /// There is no worker that could do it (0A000).
@@ -136,6 +164,22 @@ impl Error {
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 "no tenant: tenant_id is neither given nor in the context".into(),
             ),
+            Self::NoRowTenant => (
+                Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                "no tenant: the captured row does not say whose it is".into(),
+            ),
+            Self::NotItsEventTrigger => (
+                Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
+                "a function of activity_log's event triggers was not called by one".into(),
+            ),
+            Self::NotItsTrigger => (
+                Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "a trigger function of activity_log was not called by its trigger".into(),
+            ),
+            Self::OrphanTrigger => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "a trigger of activity_log names a capture that does not exist".into(),
+            ),
             Self::Invalid {
                 argument, problem, ..
             } => (
@@ -185,6 +229,34 @@ impl Error {
                     format!("{} of {total} events can't be recorded", problems.len()),
                 )
             }
+            Self::WrongKind { what } => (
+                Code::ERRCODE_WRONG_OBJECT_TYPE,
+                format!("{what} can't be captured"),
+            ),
+            Self::UndefinedColumn { argument, .. } => (
+                Code::ERRCODE_UNDEFINED_COLUMN,
+                format!("{argument} names a column that the table does not have"),
+            ),
+            Self::Exists { what, .. } => (
+                Code::ERRCODE_DUPLICATE_OBJECT,
+                format!("{what} is captured already"),
+            ),
+            Self::BadExpression {
+                argument,
+                problem,
+                is_type,
+            } => (
+                if *is_type {
+                    Code::ERRCODE_DATATYPE_MISMATCH
+                } else {
+                    Code::ERRCODE_INVALID_OBJECT_DEFINITION
+                },
+                format!("invalid {argument}: {problem}"),
+            ),
+            Self::NoKey => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                "a table without a primary key has no rows that can be told apart".into(),
+            ),
             Self::KeyFile { problem } => (
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
@@ -230,6 +302,9 @@ impl Error {
                     .to_string(),
             ),
             Self::Batch { problems, .. } => Some(batch_detail(problems)),
+            Self::UndefinedColumn { argument, position } => {
+                Some(serde_json::json!({"argument": argument, "position": position}).to_string())
+            }
             _ => None,
         }
     }
@@ -244,6 +319,16 @@ impl Error {
             Self::NoTenant => {
                 "Give tenant_id, or set the context in the same transaction: a local context \
                  lasts one transaction."
+            }
+            Self::NoRowTenant => {
+                "The table was attached with on_missing_tenant => 'error'. Give the row a tenant \
+                 that activity.tenants knows, or set the context."
+            }
+            Self::NotItsEventTrigger => "activity.setup() makes the event triggers.",
+            Self::NotItsTrigger => "activity.setup() and activity.attach() make the triggers.",
+            Self::OrphanTrigger => {
+                "activity.coverage() lists it; activity.attach() captures the table anew, DROP \
+                 TRIGGER ends it."
             }
             Self::Invalid { hint, .. } => (*hint)?,
             Self::TooLarge { setting, .. } => {
@@ -262,6 +347,18 @@ impl Error {
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
             }
+            Self::WrongKind { .. } => {
+                "Ordinary and partitioned tables outside the catalog and the log can be captured."
+            }
+            Self::UndefinedColumn { .. } => {
+                "Column names are written as they are stored, without quotes."
+            }
+            Self::Exists { hint, .. } => hint,
+            Self::BadExpression { .. } => {
+                "An expression reads the rows OLD and NEW, calls only functions of superusers and \
+                 of the table's owner, and gives the same for the same rows."
+            }
+            Self::NoKey => "activity.list(object_type => ...) gives the changes of all its rows.",
             Self::KeyFile { .. } => {
                 "The file must be readable by the server, lie outside the data directory and hold \
                  32 bytes as 64 hexadecimal digits."

@@ -9,6 +9,7 @@
 use pgrx::prelude::*;
 
 mod access;
+mod capture;
 mod clock;
 mod context;
 mod db;

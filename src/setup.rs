@@ -1,5 +1,6 @@
 //! `setup()`, `migrate()`, and where the log is at home.
 
+use crate::capture::{self, Place};
 use crate::db::{self, Mode, Relation, Scope};
 use crate::error::Error;
 use crate::home;
@@ -26,13 +27,15 @@ macro_rules! table {
 }
 
 /// The tables in the order in which they are made. A script runs where its table is missing.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 11] = [
     table!("10", "log"),
     table!("11", "incarnations"),
     table!("20", "tenants"),
     table!("21", "role_tenants"),
     table!("30", "actions"),
     table!("31", "action_versions"),
+    table!("32", "captures"),
+    table!("33", "capture_rules"),
     table!("40", "key_epochs"),
     table!("50", "events"),
     table!("51", "idempotency_keys"),
@@ -40,6 +43,8 @@ const TABLES: [(&str, &str); 9] = [
 
 /// Triggers and policies, which call functions of the extension; may run again.
 const GUARDS: &str = include_str!("../sql/setup/60_guards.sql");
+/// Event triggers that follow captured tables through DDL; may run again.
+const EVENT_TRIGGERS: &str = include_str!("../sql/setup/61_event_triggers.sql");
 /// Rights on the tables; may run again.
 const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
 
@@ -80,6 +85,7 @@ fn setup(
         0
     };
     run_scripts()?;
+    capture::put_right(Place::Home)?;
     let text = match known {
         None => first_setup(partition_interval, premake)?,
         Some(log) => {
@@ -205,6 +211,7 @@ fn migrate() -> Result<String, ErrorReport> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     let (was_home, was_current) = (is_home(&log), log.schema_version == SCHEMA_VERSION);
     run_scripts()?;
+    capture::put_right(if was_home { Place::Home } else { Place::Copy })?;
     if !was_home || !was_current {
         db::run(
             "UPDATE activity.log SET system_identifier = $1, database_oid = $2, schema_version = $3",
@@ -315,6 +322,7 @@ fn run_scripts() -> Result<(), Error> {
         }
     }
     run_quietly(GUARDS)?;
+    run_quietly(EVENT_TRIGGERS)?;
     db::revoke_default_grants(&known)?;
     run_quietly(GRANTS)
 }

@@ -3,6 +3,7 @@
 //! One module per noun; the extension crate translates between these and the server.
 #![forbid(unsafe_code)]
 
+pub mod capture;
 pub mod context;
 pub mod durable;
 pub mod jsonb;
