@@ -11,7 +11,6 @@ use std::borrow::Cow;
 /// Who acts, in which request, from where: for one tenant, within the limits, free of secrets.
 ///
 /// What is too long is cut, not refused: the statement that is recorded did not give it.
-#[derive(Default)]
 pub struct Background {
     pub tenant_id: [u8; 16],
     pub actor_type: Option<String>,
@@ -22,6 +21,18 @@ pub struct Background {
 }
 
 impl Background {
+    /// Where nothing of the context can be used.
+    pub fn nobody(tenant_id: [u8; 16]) -> Self {
+        Self {
+            tenant_id,
+            actor_type: None,
+            actor_id: None,
+            request_id: None,
+            address: None,
+            user_agent: None,
+        }
+    }
+
     pub fn of(context: &Context, tenant_id: [u8; 16]) -> Result<Self, Error> {
         let texts = Texts {
             tenant_id: &tenant_id,

@@ -66,7 +66,8 @@ pub fn insert_for(role: &str, events: &[(Stamp, Event<'_>)]) -> Result<(), Error
         insert_batch(root, &partition, batch, &common)?;
         rest = later;
     }
-    notify::wrote(events)
+    notify::wrote(events);
+    Ok(())
 }
 
 /// What the events of one statement share.

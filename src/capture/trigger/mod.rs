@@ -26,9 +26,7 @@ use self::table::Table;
 use self::writer::Writer;
 use crate::db::{self, c_function};
 use crate::error::{self, Error};
-use crate::metrics;
 use crate::record;
-use crate::shared::Counter;
 use activity_log_core::context::parse_uuid;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::CStr;
@@ -111,7 +109,7 @@ unsafe fn run(
     let outcome = unsafe {
         db::trigger_relation(fcinfo);
         let trigger = (*fcinfo).context.cast::<pg_sys::TriggerData>();
-        record::tolerate(None, || {
+        record::tolerate(|| {
             if (*trigger).tg_event & FIRING != firing {
                 return Err(Error::NotItsTrigger);
             }
@@ -123,7 +121,6 @@ unsafe fn run(
         })
     };
     if let Err(error) = outcome {
-        metrics::add(Counter::CaptureErrors, 1);
         error::raise(error);
     }
     pg_sys::Datum::from(0usize)

@@ -11,10 +11,9 @@ use super::tenant::{self, Tenant};
 use crate::context::{self, Context};
 use crate::db::OwnedMemory;
 use crate::error::Error;
-use crate::metrics;
+use crate::metrics::{self, Counter};
 use crate::privacy::{self, TenantScrubber};
 use crate::record::{self, Background, Event, Stamp};
-use crate::shared::Counter;
 use crate::value;
 use activity_log_core::privacy::TextKind;
 use activity_log_core::record::{self as limits, Source};
@@ -101,7 +100,6 @@ impl Writer {
 
     /// A writer that sums the changes up.
     pub(super) fn summing_up(table: Rc<Table>) -> Result<Self, Error> {
-        metrics::add(Counter::CaptureTruncatedStatements, 1);
         Ok(Self {
             summary: Some(Summary::default()),
             ..Self::new(table)?
@@ -177,9 +175,6 @@ impl Writer {
             // The column says who changed the row last, not who deletes it.
             Change::Deleted(_) => (2, None),
         };
-        if tenant == Tenant::Missing {
-            metrics::add(Counter::CaptureMissingTenant, 1);
-        }
         let subject = Subject::new(tenant, action);
         if self
             .summary
@@ -268,6 +263,7 @@ impl Writer {
             return Ok(());
         };
         for (subject, metadata) in summary.metadata()? {
+            metrics::add(Counter::CaptureSummaries, 1);
             let scope = self.scope(subject.tenant_id)?;
             let action = self.actions.get(subject.action).map_or("", String::as_str);
             let mut event = Event::of(action, Source::Capture, &scope.background);
@@ -331,10 +327,17 @@ impl Writer {
         }
         match pending.note {
             Note::None => {}
-            Note::MissingTenant => event.metadata = Cow::Borrowed(&notes[0]),
+            Note::MissingTenant => {
+                metrics::add(Counter::CaptureMissingTenant, 1);
+                event.metadata = Cow::Borrowed(&notes[0]);
+            }
             Note::Moved => event.metadata = Cow::Borrowed(&notes[1]),
         }
         if !pending.failed_rules.is_empty() {
+            metrics::add(
+                Counter::CaptureFailedRules,
+                pending.failed_rules.len() as u64,
+            );
             event.metadata = Cow::Owned(self.failure_note(pending)?);
         }
         Ok(event)

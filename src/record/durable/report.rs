@@ -101,14 +101,11 @@ pub fn rejected_by_server(code: PgSqlErrorCode) {
     let Ok(metadata) = value::container(&metadata) else {
         return;
     };
-    let background = Background {
-        tenant_id: SYSTEM_TENANT,
-        ..Default::default()
-    };
+    let nobody = Background::nobody(SYSTEM_TENANT);
     let event = Event {
         status: Status::Failure,
         metadata: metadata.into(),
-        ..Event::of(REJECTED, Source::System, &background)
+        ..Event::of(REJECTED, Source::System, &nobody)
     };
     let Some((shared, database)) = reachable() else {
         return;
