@@ -50,6 +50,7 @@ GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_aud
 ALTER FUNCTION activity.migrate() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.clear_context() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.rotate_ip_key() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.coverage() CALLED ON NULL INPUT;
 
 -- Set-up -----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.setup TO activity_admin;
@@ -95,9 +96,44 @@ COMMENT ON FUNCTION activity.install_taxonomy IS 'Registers the actions of a tax
 GRANT EXECUTE ON FUNCTION activity.check_event TO activity_writer, activity_admin;
 COMMENT ON FUNCTION activity.check_event IS 'What would be wrong with an event, without recording it; no rows if nothing is.';
 
+-- Stream: notification ----------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.channel TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.channel IS 'The channel on which a tenant''s readers are told of new events; of all tenants for an auditor who names none.';
+GRANT EXECUTE ON FUNCTION activity.listen TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.listen IS 'Listens on the channel of a tenant, and on the one that everybody is told on; returns the channel.';
+GRANT EXECUTE ON FUNCTION activity.record_durable TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record_durable IS 'record() whose event stays though the transaction is rolled back: the worker writes it at once. Needs preloading.';
+
+-- Metrics ----------------------------------------------------------------------------------------
+GRANT USAGE ON SCHEMA activity TO pg_monitor;
+GRANT EXECUTE ON FUNCTION activity.metrics TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.metrics IS 'The figures of this database: events, refusals, the worker.';
+GRANT EXECUTE ON FUNCTION activity.prometheus TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.prometheus IS 'The same as text that Prometheus scrapes.';
+
 -- Privacy ----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
+
+-- Capture ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.attach TO activity_admin;
+COMMENT ON FUNCTION activity.attach IS 'Captures the changes of a table that the caller owns; returns the capture''s id. The tenant comes from tenant_column (tenant_id where the table has it), else tenant_id, else the context. level: auto, row or statement. replicated: also what arrives by replication.';
+GRANT EXECUTE ON FUNCTION activity.detach TO activity_admin;
+COMMENT ON FUNCTION activity.detach IS 'Ends the capture of a table; what was captured stays. Returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.pause TO activity_admin;
+COMMENT ON FUNCTION activity.pause IS 'Stops the capture of a table until resume(), or until a time; the reason is recorded. Returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.resume TO activity_admin;
+COMMENT ON FUNCTION activity.resume IS 'Ends a pause; returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.on_change TO activity_admin;
+COMMENT ON FUNCTION activity.on_change IS 'Records an event of its own when a row of a captured table makes a transition: when_condition and metadata are SQL over OLD and NEW. Returns the rule''s id.';
+GRANT EXECUTE ON FUNCTION activity.drop_rule TO activity_admin;
+COMMENT ON FUNCTION activity.drop_rule IS 'Ends a rule of on_change(); returns its id.';
+GRANT EXECUTE ON FUNCTION activity.coverage TO activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.coverage IS 'Every table with the state of its capture, and what to do about it.';
+GRANT EXECUTE ON FUNCTION activity.object_history TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.object_history IS 'Everything that happened to one object, newest first, with a row for each field that changed.';
+GRANT EXECUTE ON FUNCTION activity.row_as_of TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.row_as_of IS 'A row of a captured table as it stood at a time, told by the log; $inexact lists the columns that are not exact. NULL if there was none.';
 
 -- Read -------------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.list TO activity_reader, activity_auditor, activity_admin;

@@ -8,6 +8,7 @@
 use crate::context;
 use crate::db::{self, Mode, Relation};
 use crate::error::{self, Error};
+use crate::record::durable;
 use crate::settings;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -65,15 +66,43 @@ thread_local! {
 /// Refuses a tenant that the caller may not read or write.
 ///
 /// # Errors
-/// [`Error::Denied`], which also leaves a line in the server's log.
+/// [`Error::Denied`], which also leaves an event and a line in the server's log.
 pub fn check_tenant(tenant: &[u8; 16], purpose: Purpose) -> Result<(), Error> {
-    tenant_problem(tenant, purpose)?.map_or(Ok(()), |(what, hint)| {
-        error::log(format!("activity_log: access denied: {what}"));
-        Err(Error::Denied {
-            what: what.into(),
-            hint,
-        })
-    })
+    if let Some(problem) = tenant_problem(tenant, purpose)? {
+        return Err(denied(tenant, purpose, problem));
+    }
+    if purpose == Purpose::Read {
+        audit_read(Some(*tenant))?;
+    }
+    Ok(())
+}
+
+/// The error of an access that is refused. It leaves an event, which outlives the transaction,
+/// and a line in the server's log.
+pub fn denied(tenant: &[u8; 16], purpose: Purpose, (what, hint): Problem) -> Error {
+    let purpose = match purpose {
+        Purpose::Read => "read",
+        Purpose::Write => "write",
+    };
+    let event = durable::access_denied(tenant, purpose, what);
+    let event = event.map_or_else(String::new, |id| format!(" (event {id})"));
+    error::log(format!("activity_log: access denied: {what}{event}"));
+    Error::Denied {
+        what: what.into(),
+        hint,
+    }
+}
+
+/// Leaves an event of a read that only an auditor's or administrator's rights allow; without a
+/// tenant, of a read of all. A superuser needs none of our functions to read, so his calls tell
+/// nothing.
+pub fn audit_read(tenant: Option<[u8; 16]>) -> Result<(), Error> {
+    // SAFETY: a look-up in the catalog.
+    let is_superuser = unsafe { pg_sys::superuser_arg(pg_sys::GetUserId()) };
+    if !is_superuser && is_trusted(Purpose::Read) && pins()?.is_empty() {
+        durable::read_audited(tenant);
+    }
+    Ok(())
 }
 
 /// Whether the caller may read or write this tenant, without a trace in the log.
@@ -81,7 +110,8 @@ pub fn may_reach(tenant: &[u8; 16], purpose: Purpose) -> Result<bool, Error> {
     Ok(tenant_problem(tenant, purpose)?.is_none())
 }
 
-type Problem = (&'static str, &'static str);
+/// What is refused, and a hint.
+pub type Problem = (&'static str, &'static str);
 
 fn tenant_problem(tenant: &[u8; 16], purpose: Purpose) -> Result<Option<Problem>, Error> {
     if *tenant == SYSTEM_TENANT && !is_trusted(purpose) {
@@ -122,6 +152,34 @@ pub fn reads_all_tenants() -> bool {
 
 fn is_auditor() -> bool {
     has_role(c"activity_auditor")
+}
+
+/// The tenant to read: the argument's or the context's. A plain reader who has set a context
+/// stays inside it: an argument that differs is a mistake or an attack.
+pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
+    let of_context = context::current().tenant_id;
+    let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
+    check_tenant(&tenant, Purpose::Read)?;
+    if of_context.is_some_and(|context| context != tenant) && !reads_all_tenants() {
+        let problem = (
+            "a tenant other than that of the context",
+            "Set the context to the tenant that is to be read.",
+        );
+        return Err(denied(&tenant, Purpose::Read, problem));
+    }
+    Ok(tenant)
+}
+
+/// The tenant to read where no argument names one: that of the context. Without one, `None` for who
+/// may read every tenant: then [`may_reach`] decides of each event.
+///
+/// # Errors
+/// As for [`readable_tenant`].
+pub fn readable_tenants() -> Result<Option<[u8; 16]>, Error> {
+    if context::current().tenant_id.is_none() && reads_all_tenants() {
+        return Ok(None);
+    }
+    readable_tenant(None).map(Some)
 }
 
 /// Whether the caller may administer the log.

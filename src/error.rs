@@ -59,6 +59,14 @@ pub enum Error {
         what: Cow<'static, str>,
         hint: &'static str,
     },
+    /// A captured row has no tenant, and its capture demands one (22004).
+    NoRowTenant,
+    /// A trigger names a capture that does not exist (55000).
+    OrphanTrigger,
+    /// A trigger function was called by something else than the trigger it is made for (39P01).
+    NotItsTrigger,
+    /// The same for a function of an event trigger (39P03).
+    NotItsEventTrigger,
     /// The log can't be changed (42501).
     AppendOnly { relation: String },
     /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
@@ -66,6 +74,26 @@ pub enum Error {
         total: usize,
         problems: Vec<(usize, Error)>,
     },
+    /// This kind of relation can't be captured (42809).
+    WrongKind { what: &'static str },
+    /// A column that the table does not have is named (42703).
+    UndefinedColumn {
+        argument: &'static str,
+        position: usize,
+    },
+    /// Something exists already (42710).
+    Exists {
+        what: Cow<'static, str>,
+        hint: &'static str,
+    },
+    /// An expression of a rule is none that a rule may have (42P17, or 42804 for its type).
+    BadExpression {
+        argument: &'static str,
+        problem: &'static str,
+        is_type: bool,
+    },
+    /// A table without a primary key has no rows to tell apart (0A000).
+    NoKey,
     /// The key file can't be used (F0000).
     KeyFile { problem: &'static str },
     /// A cursor of the stream stands where this server will never come to (55000).
@@ -83,6 +111,19 @@ pub enum Error {
     ConsumerExists { name: String },
     /// Another session holds the consumer (55P03).
     ConsumerHeld { name: String, process: Option<i32> },
+    /// There is no worker that could do it (0A000).
+    NoWorker {
+        why: &'static str,
+        hint: &'static str,
+    },
+    /// The worker did not take the event (53000).
+    NotTaken { why: &'static str },
+    /// The worker took the event and did not say what became of it (40003).
+    Unanswered,
+    /// The worker could not write the event (the SQLSTATE that it met).
+    NotWritten { code: PgSqlErrorCode },
+    /// The event does not fit into the worker's queue (54000).
+    TooLargeForQueue { bytes: usize, limit: usize },
     /// Something that can't happen did (XX000); the message names the place, never data.
     Internal { place: &'static str },
 }
@@ -139,6 +180,22 @@ impl Error {
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 "no tenant: tenant_id is neither given nor in the context".into(),
             ),
+            Self::NoRowTenant => (
+                Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                "no tenant: the captured row does not say whose it is".into(),
+            ),
+            Self::NotItsEventTrigger => (
+                Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
+                "a function of activity_log's event triggers was not called by one".into(),
+            ),
+            Self::NotItsTrigger => (
+                Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "a trigger function of activity_log was not called by its trigger".into(),
+            ),
+            Self::OrphanTrigger => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "a trigger of activity_log names a capture that does not exist".into(),
+            ),
             Self::Invalid {
                 argument, problem, ..
             } => (
@@ -188,6 +245,34 @@ impl Error {
                     format!("{} of {total} events can't be recorded", problems.len()),
                 )
             }
+            Self::WrongKind { what } => (
+                Code::ERRCODE_WRONG_OBJECT_TYPE,
+                format!("{what} can't be captured"),
+            ),
+            Self::UndefinedColumn { argument, .. } => (
+                Code::ERRCODE_UNDEFINED_COLUMN,
+                format!("{argument} names a column that the table does not have"),
+            ),
+            Self::Exists { what, .. } => (
+                Code::ERRCODE_DUPLICATE_OBJECT,
+                format!("{what} is captured already"),
+            ),
+            Self::BadExpression {
+                argument,
+                problem,
+                is_type,
+            } => (
+                if *is_type {
+                    Code::ERRCODE_DATATYPE_MISMATCH
+                } else {
+                    Code::ERRCODE_INVALID_OBJECT_DEFINITION
+                },
+                format!("invalid {argument}: {problem}"),
+            ),
+            Self::NoKey => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                "a table without a primary key has no rows that can be told apart".into(),
+            ),
             Self::KeyFile { problem } => (
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
@@ -217,6 +302,29 @@ impl Error {
                     None => format!("consumer \"{name}\" is held by another process"),
                 },
             ),
+            Self::NoWorker { why, .. } => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("record_durable() needs the worker: {why}"),
+            ),
+            Self::NotTaken { why } => (
+                Code::ERRCODE_INSUFFICIENT_RESOURCES,
+                format!("the worker {why}; nothing was recorded"),
+            ),
+            Self::Unanswered => (
+                Code::ERRCODE_T_R_STATEMENT_COMPLETION_UNKNOWN,
+                "the worker did not say in time whether the event is recorded".into(),
+            ),
+            Self::NotWritten { code } => (
+                *code,
+                format!(
+                    "the worker could not record the event: SQLSTATE {}",
+                    sqlstate(*code)
+                ),
+            ),
+            Self::TooLargeForQueue { bytes, limit } => (
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("the event has {bytes} bytes, the queue of the worker takes {limit}"),
+            ),
             Self::Internal { place } => (
                 Code::ERRCODE_INTERNAL_ERROR,
                 format!("unexpected state in {place}"),
@@ -235,6 +343,9 @@ impl Error {
                     .to_string(),
             ),
             Self::Batch { problems, .. } => Some(batch_detail(problems)),
+            Self::UndefinedColumn { argument, position } => {
+                Some(serde_json::json!({"argument": argument, "position": position}).to_string())
+            }
             Self::BehindRetention { reached, goes_on } => Some(
                 serde_json::json!({"read_until": clock::text(*reached), "goes_on_at": clock::text(*goes_on)})
                     .to_string(),
@@ -254,6 +365,16 @@ impl Error {
                 "Give tenant_id, or set the context in the same transaction: a local context \
                  lasts one transaction."
             }
+            Self::NoRowTenant => {
+                "The table was attached with on_missing_tenant => 'error'. Give the row a tenant \
+                 that activity.tenants knows, or set the context."
+            }
+            Self::NotItsEventTrigger => "activity.setup() makes the event triggers.",
+            Self::NotItsTrigger => "activity.setup() and activity.attach() make the triggers.",
+            Self::OrphanTrigger => {
+                "activity.coverage() lists it; activity.attach() captures the table anew, DROP \
+                 TRIGGER ends it."
+            }
             Self::Invalid { hint, .. } => (*hint)?,
             Self::TooLarge { setting, .. } => {
                 return setting.map(|s| format!("The setting {s} holds the limit."));
@@ -271,6 +392,18 @@ impl Error {
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
             }
+            Self::WrongKind { .. } => {
+                "Ordinary and partitioned tables outside the catalog and the log can be captured."
+            }
+            Self::UndefinedColumn { .. } => {
+                "Column names are written as they are stored, without quotes."
+            }
+            Self::Exists { hint, .. } => hint,
+            Self::BadExpression { .. } => {
+                "An expression reads the rows OLD and NEW, calls only functions of superusers and \
+                 of the table's owner, and gives the same for the same rows."
+            }
+            Self::NoKey => "activity.list(object_type => ...) gives the changes of all its rows.",
             Self::KeyFile { .. } => {
                 "The file must be readable by the server, lie outside the data directory and hold \
                  32 bytes as 64 hexadecimal digits."
@@ -294,6 +427,15 @@ impl Error {
             Self::ConsumerHeld { .. } => {
                 "It is free when that session ends, or runs DISCARD ALL or pg_advisory_unlock_all()."
             }
+            Self::NoWorker { hint, .. } => hint,
+            Self::NotTaken { .. } => {
+                "Try again. SELECT * FROM activity.status(); says how the worker fares."
+            }
+            Self::Unanswered => {
+                "Call again with the same idempotency_key: the event is then recorded once."
+            }
+            Self::NotWritten { .. } => "The server's log has the worker's error.",
+            Self::TooLargeForQueue { .. } => "Record less metadata, or use record().",
             Self::Missing { .. } | Self::Internal { .. } => return None,
         };
         (!hint.is_empty()).then(|| hint.to_owned())

@@ -52,6 +52,16 @@ pub fn persist_incarnation() -> Result<(), Error> {
     .map(|_| ())
 }
 
+/// Writes the present life down if that has not been done. Looking first spares every session the
+/// notice that the table has changed.
+pub fn ensure_incarnation() -> Result<(), Error> {
+    if lives()?.is_written(timeline()) {
+        Ok(())
+    } else {
+        persist_incarnation()
+    }
+}
+
 /// Timeline and number of a life.
 type Written = (u32, i32);
 
@@ -144,6 +154,14 @@ impl Lives {
     /// Whether no life of the present home came before this timeline.
     pub fn is_first(&self, timeline: u32) -> bool {
         self.present.first_timeline(timeline) >= timeline
+    }
+
+    /// Whether the present home's life on a timeline is written down.
+    fn is_written(&self, timeline: u32) -> bool {
+        self.present
+            .written
+            .iter()
+            .any(|(written, _)| *written == timeline)
     }
 
     /// Whether a life is one of this log's, and not one of another copy.

@@ -9,11 +9,14 @@
 use pgrx::prelude::*;
 
 mod access;
+mod capture;
 mod clock;
 mod context;
 mod db;
 mod error;
 mod home;
+mod metrics;
+mod notify;
 mod privacy;
 mod read;
 mod record;
@@ -22,8 +25,10 @@ mod retention;
 mod schema;
 mod settings;
 mod setup;
+mod shared;
 mod stream;
 mod value;
+mod worker;
 
 pgrx::pg_module_magic!();
 
@@ -37,6 +42,8 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     db::watch_relations();
     context::watch_transactions();
+    shared::watch_transactions();
+    worker::register();
 }
 
 #[cfg(any(test, feature = "pg_test"))]

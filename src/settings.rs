@@ -47,6 +47,20 @@ pub enum RedactAddresses {
     All,
 }
 
+/// How readers learn of new events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum Notify {
+    /// The worker rings after the commit.
+    #[name = c"worker"]
+    Worker,
+    /// The writing transaction rings.
+    #[name = c"commit"]
+    Commit,
+    /// Nobody does.
+    #[name = c"off"]
+    Off,
+}
+
 pub static TENANT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ACTOR_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 pub static ACTOR_TYPE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -60,7 +74,12 @@ pub static REDACT_KEYS: GucSetting<Option<CString>> = GucSetting::<Option<CStrin
 pub static REDACT_ADDRESSES: GucSetting<RedactAddresses> =
     GucSetting::<RedactAddresses>::new(RedactAddresses::Off);
 pub static MAX_METADATA_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
+pub static MAX_VALUE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
+pub static CAPTURE_ROW_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static REQUIRE_PIN: GucSetting<bool> = GucSetting::<bool>::new(false);
+pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::Worker);
+pub static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(20);
+pub static DURABLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 pub static KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// Counts the changes of the six settings of the context, so that their parsed form can be kept.
@@ -92,6 +111,8 @@ pub fn define() {
     define_context();
     define_policy();
     define_redaction();
+    define_capture();
+    define_notification();
     reserve_prefix();
 }
 
@@ -204,6 +225,37 @@ fn define_policy() {
     );
 }
 
+fn define_notification() {
+    GucRegistry::define_enum_guc(
+        c"activity.notify",
+        c"How readers learn of new events: worker, commit or off.",
+        c"worker rings after the commit; commit rings in the writing transaction; off leaves it to readers to look.",
+        &NOTIFY,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"activity.notify_interval",
+        c"Shortest time between two rounds of the worker.",
+        c"Commits within it are announced together.",
+        &NOTIFY_INTERVAL,
+        1,
+        10_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"activity.durable_timeout",
+        c"How long record_durable() waits for the worker.",
+        c"",
+        &DURABLE_TIMEOUT,
+        10,
+        600_000,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
+}
+
 fn define_redaction() {
     // SAFETY: the hooks touch only an atomic.
     unsafe {
@@ -230,6 +282,29 @@ fn define_redaction() {
             None,
         );
     }
+}
+
+fn define_capture() {
+    GucRegistry::define_int_guc(
+        c"activity.max_value_size",
+        c"Largest value of a captured column, in bytes.",
+        c"A larger one is left out; its length and SHA-256 are recorded in its place.",
+        &MAX_VALUE_SIZE,
+        64,
+        1024 * 1024,
+        GucContext::Suset,
+        GucFlags::UNIT_BYTE,
+    );
+    GucRegistry::define_int_guc(
+        c"activity.capture_row_limit",
+        c"A captured statement that changes more rows than this is recorded as one event; 0 records every row.",
+        c"The event has the number of rows and a few of them. Tables that are captured row by row are not concerned.",
+        &CAPTURE_ROW_LIMIT,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 /// Makes a mistyped `activity.*` setting an error instead of a silent placeholder.

@@ -1,9 +1,11 @@
 //! `setup()`, `migrate()`, and where the log is at home.
 
+use crate::capture::{self, Place};
 use crate::db::{self, Mode, Relation, Scope};
 use crate::error::Error;
 use crate::home;
 use crate::record;
+use crate::shared;
 use crate::{clock, privacy, retention};
 use activity_log_core::retention::Period;
 use pgrx::datum::Interval;
@@ -25,13 +27,15 @@ macro_rules! table {
 }
 
 /// The tables in the order in which they are made. A script runs where its table is missing.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: &[(&str, &str)] = &[
     table!("10", "log"),
     table!("11", "incarnations"),
     table!("20", "tenants"),
     table!("21", "role_tenants"),
     table!("30", "actions"),
     table!("31", "action_versions"),
+    table!("32", "captures"),
+    table!("33", "capture_rules"),
     table!("40", "key_epochs"),
     table!("50", "events"),
     table!("51", "idempotency_keys"),
@@ -40,6 +44,8 @@ const TABLES: [(&str, &str); 10] = [
 
 /// Triggers and policies, which call functions of the extension; may run again.
 const GUARDS: &str = include_str!("../sql/setup/60_guards.sql");
+/// Event triggers that follow captured tables through DDL; may run again.
+const EVENT_TRIGGERS: &str = include_str!("../sql/setup/61_event_triggers.sql");
 /// Views that call functions of the extension, by name; each is made where it is missing.
 const VIEWS: [(&str, &str); 1] = [("consumers", include_str!("../sql/setup/61_consumers.sql"))];
 /// Rights on the tables; may run again.
@@ -82,6 +88,7 @@ fn setup(
         0
     };
     run_scripts()?;
+    capture::put_right(Place::Home)?;
     let text = match known {
         None => first_setup(partition_interval, premake)?,
         Some(log) => {
@@ -207,6 +214,7 @@ fn migrate() -> Result<String, ErrorReport> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     let (was_home, was_current) = (is_home(&log), log.schema_version == SCHEMA_VERSION);
     run_scripts()?;
+    capture::put_right(if was_home { Place::Home } else { Place::Copy })?;
     if !was_home || !was_current {
         db::run(
             "UPDATE activity.log SET system_identifier = $1, database_oid = $2, schema_version = $3",
@@ -260,6 +268,11 @@ fn key_state() -> Result<String, ErrorReport> {
 /// Whether this database is the one that `setup()` or `migrate()` ran in; for `status()`.
 #[pg_extern(name = "_is_home", stable, parallel_unsafe)]
 fn is_at_home() -> Result<Option<bool>, ErrorReport> {
+    Ok(at_home()?)
+}
+
+/// Whether this database is the one that `setup()` or `migrate()` ran in; `None` before that.
+pub fn at_home() -> Result<Option<bool>, Error> {
     Ok(read_log()?.map(|log| is_home(&log)))
 }
 
@@ -291,8 +304,10 @@ fn interval_parameter(interval: Option<Interval>) -> db::Parameter {
     )
 }
 
-/// A second session waits here and then finds the work done.
+/// A second session waits here and then finds the work done. What follows may be a reason for the
+/// worker to start.
 fn lock() -> Result<(), Error> {
+    shared::announce_at_commit();
     db::run(
         "SELECT pg_advisory_xact_lock($1)",
         &[db::bigint(SETUP_LOCK)],
@@ -310,6 +325,7 @@ fn run_scripts() -> Result<(), Error> {
         }
     }
     run_quietly(GUARDS)?;
+    run_quietly(EVENT_TRIGGERS)?;
     for (name, script) in VIEWS {
         if !db::exists(name)? {
             run_quietly(script)?;
@@ -322,7 +338,7 @@ fn run_scripts() -> Result<(), Error> {
 /// A table that somebody put into the schema before us could carry triggers that run with our
 /// rights, so only those of superusers are taken for ours.
 fn refuse_foreign_tables() -> Result<(), Error> {
-    let names = TABLES.map(|(name, _)| Some(name)).to_vec();
+    let names: Vec<_> = TABLES.iter().map(|(name, _)| Some(*name)).collect();
     let foreign = db::value::<bool>(
         Mode::Write,
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner \

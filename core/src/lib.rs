@@ -3,8 +3,12 @@
 //! One module per noun; the extension crate translates between these and the server.
 #![forbid(unsafe_code)]
 
+pub mod capture;
 pub mod context;
+pub mod durable;
 pub mod jsonb;
+pub mod metrics;
+pub mod notify;
 pub mod privacy;
 pub mod read;
 pub mod record;

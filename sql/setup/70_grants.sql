@@ -8,5 +8,7 @@ GRANT SELECT ON activity.actions, activity.action_versions TO activity_writer, a
 GRANT SELECT ON activity.log, activity.incarnations, activity.key_epochs TO activity_auditor, activity_admin;
 GRANT SELECT ON activity.tenants, activity.role_tenants TO activity_auditor;
 GRANT SELECT, INSERT, UPDATE, DELETE ON activity.tenants, activity.role_tenants TO activity_admin;
+-- Which tables are captured, and by which rules; changed through functions only.
+GRANT SELECT ON activity.captures, activity.capture_rules TO activity_auditor, activity_admin;
 -- Each reader sees its own consumers in it.
 GRANT SELECT ON activity.consumers TO activity_reader, activity_auditor, activity_admin;

@@ -5,6 +5,7 @@
 use crate::error::Error;
 use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 use std::ffi::CStr;
+use std::time::Duration;
 
 /// Runs `work` as the bootstrap superuser, who owns the log, with `search_path` pinned.
 ///
@@ -28,6 +29,38 @@ pub fn as_owner<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: as above.
     unsafe {
         pg_sys::AtEOXact_GUC(true, nesting);
+        pg_sys::SetUserIdAndSecContext(caller, context);
+    }
+    result
+}
+
+/// Runs `work` with the rights of a role and no more: nothing in it can take on another role, or
+/// leave something behind in the session. With `pins_path` it also finds names in the catalog only.
+///
+/// An error restores everything through the server's abort.
+pub fn as_restricted<R>(role: pg_sys::Oid, pins_path: bool, work: impl FnOnce() -> R) -> R {
+    let mut caller = pg_sys::InvalidOid;
+    let mut context = 0;
+    // SAFETY: as for `as_owner`.
+    let nesting = unsafe {
+        pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut context);
+        pg_sys::SetUserIdAndSecContext(
+            role,
+            context
+                | (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION)
+                    as i32,
+        );
+        pins_path.then(|| pg_sys::NewGUCNestLevel())
+    };
+    if pins_path {
+        set_option(c"search_path", c"pg_catalog, pg_temp", Scope::Block);
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe {
+        if let Some(nesting) = nesting {
+            pg_sys::AtEOXact_GUC(true, nesting);
+        }
         pg_sys::SetUserIdAndSecContext(caller, context);
     }
     result
@@ -62,6 +95,19 @@ pub fn set_option(name: &CStr, value: &CStr, scope: Scope) {
             false,
         );
     }
+}
+
+/// Runs `work` with these settings; an error restores them through the server's abort.
+pub fn with_options<R>(options: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
+    // SAFETY: the level is closed below, or by the abort of the (sub)transaction.
+    let nesting = unsafe { pg_sys::NewGUCNestLevel() };
+    for (name, value) in options {
+        set_option(name, value, Scope::Block);
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::AtEOXact_GUC(true, nesting) };
+    result
 }
 
 /// Runs `work` in a subtransaction; what it raises is rolled back and returned.
@@ -140,6 +186,29 @@ fn must_pass(code: PgSqlErrorCode) -> bool {
     matches!(&state[..2], "40" | "57" | "58") || matches!(&state[..], "XX001" | "XX002")
 }
 
+/// Runs `work`; where the server raises an error that concerns it, `observe` is told of its code
+/// on the way. By then the transaction has failed, and nothing may be looked up.
+pub fn observed<R>(work: impl FnOnce() -> R, observe: impl FnOnce(PgSqlErrorCode)) -> R {
+    use pg_sys::panic::CaughtError;
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(payload) => {
+            if let Some(CaughtError::PostgresError(raised)) = payload.downcast_ref::<CaughtError>()
+                && !must_pass(raised.sql_error_code())
+            {
+                observe(raised.sql_error_code());
+            }
+            std::panic::resume_unwind(payload)
+        }
+    }
+}
+
+/// Raises 25006 on a standby.
+pub fn refuse_in_recovery(command: &CStr) {
+    // SAFETY: raises with the server's own message and code.
+    unsafe { pg_sys::PreventCommandDuringRecovery(command.as_ptr()) };
+}
+
 /// Unpredictable bytes.
 pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0u8; N];
@@ -160,4 +229,21 @@ pub fn data_directory() -> String {
     unsafe { CStr::from_ptr(pg_sys::DataDir) }
         .to_string_lossy()
         .into_owned()
+}
+
+/// Waits until this process is woken, or the time is over.
+pub fn wait_latch(limit: Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    let milliseconds = limit.as_millis().clamp(1, 3_600_000) as std::ffi::c_long;
+    // SAFETY: the latch is the process's own.
+    unsafe {
+        let latch = pg_sys::MyLatch;
+        pg_sys::WaitLatch(
+            latch,
+            events as i32,
+            milliseconds,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        pg_sys::ResetLatch(latch);
+    }
 }

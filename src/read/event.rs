@@ -8,7 +8,7 @@ use pgrx::Uuid;
 use pgrx::prelude::*;
 
 /// The public columns of an event, in the order of `activity.event`.
-pub(super) const COLUMNS: &str = "event_id, tenant_id, recorded_at, occurred_at, action, action_version, status, \
+pub const COLUMNS: &str = "event_id, tenant_id, recorded_at, occurred_at, action, action_version, status, \
     source, actor_type, actor_id, object_type, object_id, request_id, ip_prefix::text, user_agent, \
     db_role, metadata, changes";
 
@@ -35,7 +35,7 @@ pub struct EventRow {
 }
 
 impl EventRow {
-    pub(super) fn read(row: &Row) -> Result<Self, Error> {
+    pub fn read(row: &Row) -> Result<Self, Error> {
         const PLACE: &str = "events";
         Ok(Self {
             event_id: row.must(1, PLACE)?,
@@ -59,7 +59,7 @@ impl EventRow {
         })
     }
 
-    pub(super) fn place(&self) -> ListCursor {
+    pub fn place(&self) -> ListCursor {
         ListCursor {
             occurred_at: i64::from(self.occurred_at),
             event_id: *self.event_id.as_bytes(),

@@ -8,7 +8,6 @@ mod query;
 
 use crate::access::{self, Purpose};
 use crate::clock::SERVER_EPOCH;
-use crate::context;
 use crate::db::{self, Mode, Relation};
 use crate::error::Error;
 use crate::home;
@@ -17,8 +16,7 @@ use crate::value::{Address, JsonbArg, JsonbOut, given};
 use activity_log_core::read::ListCursor;
 use activity_log_core::record as limits;
 pub use columns::EventColumns;
-use event::COLUMNS;
-pub use event::EventRow;
+pub use event::{COLUMNS, EventRow};
 use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -77,7 +75,7 @@ fn list(
     ErrorReport,
 > {
     db::oid(Relation::Events)?;
-    let tenant_id = readable_tenant(tenant_id.map(|id| *id.as_bytes()))?;
+    let tenant_id = access::readable_tenant(tenant_id.map(|id| *id.as_bytes()))?;
     let mut query = Query::new(tenant_id, checked_page_size(page_size)?);
     filter_action(&mut query, action)?;
     query.filter_text("actor_id = $", actor_id);
@@ -123,21 +121,6 @@ fn list(
         )
     });
     Ok(TableIterator::new(rows))
-}
-
-/// The tenant to read: the argument's or the context's. A plain reader who has set a context
-/// stays inside it: an argument that differs is a mistake or an attack.
-pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
-    let of_context = context::current().tenant_id;
-    let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
-    access::check_tenant(&tenant, Purpose::Read)?;
-    if of_context.is_some_and(|context| context != tenant) && !access::reads_all_tenants() {
-        return Err(Error::Denied {
-            what: "a tenant other than that of the context".into(),
-            hint: "Set the context to the tenant that is to be read.",
-        });
-    }
-    Ok(tenant)
 }
 
 fn checked_page_size(page_size: Option<i32>) -> Result<usize, Error> {
@@ -220,7 +203,7 @@ fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
     let tenant = if access::reads_all_tenants() {
         None
     } else {
-        Some(readable_tenant(None)?)
+        Some(access::readable_tenant(None)?)
     };
     let Some(recorded_at) = limits::recorded_at(event_id) else {
         return Ok(None);
@@ -237,6 +220,9 @@ fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
         Some(tenant) => tenant == *row.tenant_id.as_bytes(),
         None => access::may_reach(row.tenant_id.as_bytes(), Purpose::Read)?,
     };
+    if is_visible && tenant.is_none() {
+        access::audit_read(Some(*row.tenant_id.as_bytes()))?;
+    }
     Ok(is_visible.then_some(row))
 }
 

@@ -1,6 +1,6 @@
 //! `record()` as SQL calls it.
 
-use super::{Event, Input, Stamp, idempotency, prepare, ready, write};
+use super::{Event, Input, Stamp, durable, idempotency, prepare, ready, write};
 use crate::context;
 use crate::db::{self, Failure};
 use crate::error::{self, Error};
@@ -43,7 +43,7 @@ fn record(
         occurred_at: occurred_at.map(i64::from),
         idempotency_key,
     };
-    Ok(tolerate(|| record_one(&input))?.map(Uuid::from_bytes))
+    Ok(tolerate(Some(&input), || record_one(&input))?.map(Uuid::from_bytes))
 }
 
 fn record_one(input: &Input<'_>) -> Result<[u8; 16], Error> {
@@ -69,19 +69,36 @@ fn taken(stamped: &[(Stamp, Event<'_>); 1]) -> Result<Option<[u8; 16]>, Error> {
 
 /// Runs a recording as `activity.on_error` says: `raise` lets the statement fail; `warn` rolls
 /// back what was half done, warns and goes on without the event.
-pub(super) fn tolerate<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<Option<R>, Error> {
+pub fn tolerate<R>(
+    input: Option<&Input<'_>>,
+    work: impl FnOnce() -> Result<R, Error>,
+) -> Result<Option<R>, Error> {
     if settings::ON_ERROR.get() == OnError::Raise {
-        return work().map(Some);
+        return watched(input, work).map(Some);
     }
     match db::in_subtransaction(work) {
         Ok(result) => Ok(Some(result)),
         Err(Failure::Refused(error)) => {
+            durable::lost(Some(&error));
             error::warn_of_loss(&error);
             Ok(None)
         }
         Err(Failure::Raised { code }) => {
+            durable::lost(None);
             error::warn_of_refusal(code);
             Ok(None)
         }
     }
+}
+
+/// Runs a recording; one that fails is counted, and leaves an event that outlives it.
+fn watched<R>(
+    input: Option<&Input<'_>>,
+    work: impl FnOnce() -> Result<R, Error>,
+) -> Result<R, Error> {
+    let result = db::observed(work, durable::rejected_by_server);
+    if let Err(error) = &result {
+        durable::refused(error, input);
+    }
+    result
 }

@@ -1,7 +1,7 @@
 //! `record_many()`: a batch of events from one document.
 
 use super::api::tolerate;
-use super::{Event, Input, Stamp, idempotency, prepare, ready, unwrapped, write};
+use super::{Event, Input, Stamp, durable, idempotency, prepare, ready, unwrapped, write};
 use crate::context::{self, Context};
 use crate::error::Error;
 use crate::value::{self, Address, JsonbArg, JsonbOut, given};
@@ -53,7 +53,7 @@ fn record_many(
         "skip" => true,
         _ => return Err(Error::invalid("on_error", "it must be raise or skip").into()),
     };
-    let outcomes = tolerate(|| {
+    let outcomes = tolerate(None, || {
         let events = events.ok_or(Error::Missing { argument: "events" })?;
         record_batch(events.document("events")?, skip)
     })?
@@ -143,7 +143,10 @@ fn store(prepared: Vec<Result<Event<'_>, Error>>) -> Result<Vec<Outcome>, Error>
                 good.push((Stamp::next()?, event));
                 positions.push(position);
             }
-            Err(error) => outcomes[position] = Some(Outcome::Refused(error)),
+            Err(error) => {
+                durable::skipped(&error);
+                outcomes[position] = Some(Outcome::Refused(error));
+            }
         }
     }
     let taken = idempotency::claim(&good)?;

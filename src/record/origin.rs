@@ -21,6 +21,17 @@ thread_local! {
     static INCARNATION: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
 }
 
+/// The name that [`role_name`] gave last, where it is still that of the session's roles: for a
+/// transaction that has failed, in which nothing can be looked up.
+pub(super) fn known_role_name() -> Option<Rc<str>> {
+    let roles = Roles::current();
+    ROLE_NAME.with_borrow(|kept| {
+        kept.as_ref()
+            .filter(|kept| kept.roles == roles)
+            .map(|kept| Rc::clone(&kept.name))
+    })
+}
+
 /// Who is logged in, followed by the role taken on with SET ROLE where it is another one.
 pub(super) fn role_name() -> Rc<str> {
     let roles = Roles::current();

@@ -13,11 +13,11 @@ mod tenant;
 mod unseen;
 
 use crate::access;
+use crate::access::readable_tenant;
 use crate::context;
 use crate::db::{self, Relation};
 use crate::error::Error;
 use crate::home;
-use crate::read::readable_tenant;
 use crate::value::{JsonbOut, given};
 use activity_log_core::registry::action::ActionPattern;
 use activity_log_core::stream::{Base, Cursor, Scope};

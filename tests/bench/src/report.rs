@@ -1,6 +1,8 @@
 //! The results as a table for people and as lines of JSON for programs.
 
+use crate::capture::CaptureReport;
 use crate::meter::Usage;
+use crate::notification::Notification;
 use crate::pages::{Depth, PageSample};
 use crate::recording::Work;
 use crate::statistics::Spread;
@@ -31,12 +33,12 @@ impl Environment {
     }
 }
 
-/// CPU of one thing against another, each round by itself.
-struct Ratio {
-    name: String,
-    spread: Spread,
+/// One thing against another, each round by itself.
+pub struct Ratio {
+    pub name: String,
+    pub spread: Spread,
     /// The most that it should be.
-    budget: Option<f64>,
+    pub budget: Option<f64>,
 }
 
 /// The works that are compared, and the budgets; that of record() will go down to 1.00.
@@ -59,17 +61,27 @@ pub struct Report {
     environment: Environment,
     works: Vec<(Work, Vec<WorkSample>)>,
     pages: Vec<(Depth, Vec<PageSample>)>,
+    capture: CaptureReport,
+    notification: Notification,
 }
 
 impl Report {
     /// Orders the samples.
-    pub fn new(environment: Environment, samples: &[WorkSample], pages: &[PageSample]) -> Self {
+    pub fn new(
+        environment: Environment,
+        samples: &[WorkSample],
+        pages: &[PageSample],
+        capture: CaptureReport,
+        notification: Notification,
+    ) -> Self {
         let of_work = |work| samples.iter().copied().filter(|s| s.work == work).collect();
         let of_depth = |depth| pages.iter().copied().filter(|s| s.depth == depth).collect();
         Self {
             environment,
             works: Work::ALL.map(|work| (work, of_work(work))).into(),
             pages: Depth::ALL.map(|depth| (depth, of_depth(depth))).into(),
+            capture,
+            notification,
         }
     }
 
@@ -117,13 +129,18 @@ impl Report {
                 client.map_or(0.0, |client| client.median),
             );
         }
+        self.capture.print();
         println!(
-            "\n{:<62}{:>6}{:>14}{:>8}",
-            "ratio of CPU", "median", "quartiles", "budget"
+            "\n{:<84}{:>6}{:>14}{:>8}",
+            "ratio of CPU; with + of what is added to a statement without audit",
+            "median",
+            "quartiles",
+            "budget"
         );
         for ratio in self.ratios() {
             println!("{}", ratio.line());
         }
+        self.notification.print();
     }
 
     /// Writes it for programs: every sample, then every ratio, one JSON object a line.
@@ -140,7 +157,9 @@ impl Report {
             .flat_map(|(_, samples)| samples)
             .map(PageSample::json);
         let ratios = self.ratios().into_iter().map(|ratio| ratio.json());
-        for mut line in works.chain(pages).chain(ratios) {
+        let told = self.notification.json();
+        let captured = self.capture.lines();
+        for mut line in works.chain(pages).chain(captured).chain(ratios).chain(told) {
             let Environment {
                 server,
                 build,
@@ -178,7 +197,7 @@ impl Report {
                 budget: Some(PAGE_BUDGET),
             })
         });
-        works.chain(pages).collect()
+        works.chain(pages).chain(self.capture.ratios()).collect()
     }
 
     fn work(&self, work: Work) -> Option<&[WorkSample]> {
@@ -203,7 +222,7 @@ impl Ratio {
                 if median <= budget { "" } else { "  over" }
             )
         });
-        format!("{:<62}{median:>6.2}{quartiles:>14}{budget}", self.name)
+        format!("{:<84}{median:>6.2}{quartiles:>14}{budget}", self.name)
     }
 
     fn json(&self) -> Value {
@@ -258,7 +277,8 @@ impl PageSample {
     }
 }
 
-fn with_usage(usage: &Usage, mut line: Value) -> Value {
+/// A line of JSON with what was used.
+pub fn with_usage(usage: &Usage, mut line: Value) -> Value {
     line["cpu_us"] = json!(micros(usage.cpu));
     line["client_us"] = json!(micros(usage.elapsed));
     line["wal_bytes"] = json!(usage.wal);
@@ -266,7 +286,8 @@ fn with_usage(usage: &Usage, mut line: Value) -> Value {
     line
 }
 
-fn micros(duration: std::time::Duration) -> f64 {
+/// A duration in microseconds.
+pub fn micros(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 

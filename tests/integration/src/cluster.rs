@@ -19,7 +19,7 @@ listen_addresses = ''
 fsync = off
 shared_buffers = '32MB'
 max_wal_size = '256MB'
-max_worker_processes = 16
+max_worker_processes = 64
 jit = off
 log_line_prefix = '%m [%p] %q%u@%d '
 ";

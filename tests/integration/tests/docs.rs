@@ -223,7 +223,7 @@ fn the_page_of_settings_lists_what_the_server_has() {
         .texts(
             "SELECT name || '|' || coalesce(boot_val, '') || '|' || CASE context
                  WHEN 'user' THEN 'everybody' WHEN 'superuser' THEN 'superusers'
-                 WHEN 'postmaster' THEN 'server start' ELSE context END
+                 WHEN 'postmaster' THEN 'server start' WHEN 'sighup' THEN 'reload' ELSE context END
              FROM pg_settings WHERE name LIKE 'activity.%'",
         )
         .into_iter()

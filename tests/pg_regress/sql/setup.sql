@@ -88,4 +88,4 @@ FROM activity.events ORDER BY event_id LIMIT 1;
 SELECT area, item,
        CASE WHEN item IN ('version', 'set up', 'made until') THEN '...' ELSE value END AS value,
        ok, advice
-FROM activity.status();
+FROM activity.status() WHERE area <> 'worker';

@@ -4,7 +4,22 @@ use super::*;
 use std::time::{Duration, Instant};
 
 /// A call of every function that needs the log, by name.
-const CALLS: [(&str, &str); 21] = [
+const CALLS: &[(&str, &str)] = &[
+    ("attach", "SELECT activity.attach('pg_class')"),
+    ("coverage", "SELECT * FROM activity.coverage()"),
+    ("detach", "SELECT activity.detach('pg_class')"),
+    ("drop_rule", "SELECT activity.drop_rule(gen_random_uuid())"),
+    (
+        "object_history",
+        "SELECT * FROM activity.object_history('item', '1')",
+    ),
+    (
+        "on_change",
+        "SELECT activity.on_change('pg_class', 'a.b', 'true')",
+    ),
+    ("pause", "SELECT activity.pause('pg_class', 'x')"),
+    ("resume", "SELECT activity.resume('pg_class')"),
+    ("row_as_of", "SELECT activity.row_as_of('pg_class', '{}')"),
     (
         "check_event",
         "SELECT * FROM activity.check_event('user.created')",
@@ -38,6 +53,14 @@ const CALLS: [(&str, &str); 21] = [
         "SELECT activity.register_action('user.created')",
     ),
     (
+        "listen",
+        "SELECT activity.listen('5e700000-0000-4000-8000-000000000001')",
+    ),
+    (
+        "record_durable",
+        "SELECT activity.record_durable('a.b', tenant_id => '5e700000-0000-4000-8000-000000000001')",
+    ),
+    (
         "register_actions",
         r#"SELECT * FROM activity.register_actions('[{"action": "user.created"}]')"#,
     ),
@@ -59,10 +82,13 @@ const CALLS: [(&str, &str); 21] = [
 ];
 
 /// Functions that work before `setup()`, or that only the server calls.
-const WITHOUT_LOG: [&str; 7] = [
+const WITHOUT_LOG: [&str; 10] = [
+    "channel",
     "clear_context",
     "client_ip",
     "context",
+    "metrics",
+    "prometheus",
     "set_context",
     "setup",
     "status",
