@@ -62,13 +62,15 @@ pub fn ensure_incarnation() -> Result<(), Error> {
     }
 }
 
+/// Timeline and number of a life.
+type Written = (u32, i32);
+
 /// A home of the log, and the lives in it that are written down.
 struct Home {
     number: u32,
     system_identifier: String,
     database_oid: pg_sys::Oid,
-    /// Timeline and number of the life.
-    written: Vec<(u32, i32)>,
+    written: Vec<Written>,
 }
 
 impl Home {
@@ -117,31 +119,13 @@ const UNWRITTEN: u32 = 64;
 
 impl Lives {
     fn read() -> Result<Self, Error> {
-        let rows = db::query(
-            Mode::ReadLatest,
-            "SELECT home, timeline, gen, system_identifier, database_oid \
-             FROM activity.incarnations ORDER BY home, timeline",
-            &[],
-            |row| {
-                const PLACE: &str = "incarnations";
-                Ok((
-                    row.must::<i32>(1, PLACE)?.unsigned_abs(),
-                    row.must::<i64>(2, PLACE)? as u32,
-                    row.must::<i32>(3, PLACE)?,
-                    row.must::<String>(4, PLACE)?,
-                    row.must::<pg_sys::Oid>(5, PLACE)?,
-                ))
-            },
-        )?;
         let mut homes: Vec<Home> = Vec::new();
-        for (number, timeline, life, system_identifier, database_oid) in rows {
-            match homes.last_mut().filter(|home| home.number == number) {
-                Some(home) => home.written.push((timeline, life)),
+        for (home, life) in written_lives()? {
+            match homes.last_mut().filter(|last| last.number == home.number) {
+                Some(last) => last.written.push(life),
                 None => homes.push(Home {
-                    number,
-                    system_identifier,
-                    database_oid,
-                    written: vec![(timeline, life)],
+                    written: vec![life],
+                    ..home
                 }),
             }
         }
@@ -216,6 +200,29 @@ impl Lives {
     fn homes(&self) -> impl Iterator<Item = &Home> {
         self.earlier.iter().chain(std::iter::once(&self.present))
     }
+}
+
+/// The lives that are written down, in their order, each with its home.
+fn written_lives() -> Result<Vec<(Home, Written)>, Error> {
+    const PLACE: &str = "incarnations";
+    db::query(
+        Mode::ReadLatest,
+        "SELECT home, timeline, gen, system_identifier, database_oid \
+         FROM activity.incarnations ORDER BY home, timeline",
+        &[],
+        |row| {
+            let home = Home {
+                number: row.must::<i32>(1, PLACE)?.unsigned_abs(),
+                system_identifier: row.must(4, PLACE)?,
+                database_oid: row.must(5, PLACE)?,
+                written: Vec::new(),
+            };
+            Ok((
+                home,
+                (row.must::<i64>(2, PLACE)? as u32, row.must(3, PLACE)?),
+            ))
+        },
+    )
 }
 
 /// The lives of this log.

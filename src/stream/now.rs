@@ -67,7 +67,7 @@ impl Now {
             || self.snapshot.lowest_unseen() >= self.next;
         Ok(Point {
             life: self.life,
-            snapshot: self.snapshot.clone(),
+            snapshot: self.snapshot.clone().bounded(),
             next: self.next,
             at: self.at,
             floor,

@@ -46,14 +46,7 @@ pub(super) fn read(mut request: Request<'_>) -> Result<Batch, Error> {
         retained::check(&request.cursor)?;
         tell_of_copy(&request.cursor.base, &target);
         let writer = CursorWriter::new(&request.cursor.base, Some(&target), &log_id, request.scope);
-        let end = walk(&request, &target, &lives, |scan, position| {
-            rows.push((scan.row()?, writer.at(&position)));
-            Ok(if rows.len() == request.page_size {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        })?;
+        let end = collect(&request, &target, &lives, &writer, &mut rows)?;
         now::make_durable();
         let bookmark = match end {
             End::Full => None,
@@ -63,7 +56,7 @@ pub(super) fn read(mut request: Request<'_>) -> Result<Batch, Error> {
                 let was_in_midst = request.cursor.page.is_some();
                 request.cursor = drained(&request.cursor.base, target);
                 if was_in_midst {
-                    // More has become visible since those pages were begun.
+                    // More may have become visible since those pages were begun.
                     continue;
                 }
                 Some(request.cursor.encode(&log_id, request.scope))
@@ -71,6 +64,24 @@ pub(super) fn read(mut request: Request<'_>) -> Result<Batch, Error> {
         };
         return Ok(Batch { rows, bookmark });
     }
+}
+
+/// Adds the events up to the target, as far as the page has room for them.
+fn collect(
+    request: &Request<'_>,
+    target: &Point,
+    lives: &Lives,
+    writer: &CursorWriter,
+    rows: &mut Vec<(EventRow, String)>,
+) -> Result<End, Error> {
+    walk(request, target, lives, |scan, position| {
+        rows.push((scan.row()?, writer.at(&position)));
+        Ok(if rows.len() == request.page_size {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })
 }
 
 /// Says once, where a reader comes from another home of the log, what can't be here.

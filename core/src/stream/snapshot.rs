@@ -12,25 +12,25 @@ pub struct Snapshot {
     in_flight: Vec<u64>,
 }
 
-/// A snapshot takes at most this many bytes, or it gives up its youngest part.
+/// A bounded snapshot takes at most this many bytes.
 pub const MAX_BYTES: usize = 1_500;
 
 impl Snapshot {
     /// What is seen when everything below `xmax` has ended except `in_flight`.
-    ///
-    /// With so many in flight that they don't fit into [`MAX_BYTES`], `xmax` is lowered to the
-    /// first that does not fit: what is above counts as not yet seen, and is seen later.
     #[must_use]
     pub fn new(xmax: u64, mut in_flight: Vec<u64>) -> Self {
         in_flight.retain(|xid| *xid < xmax);
         in_flight.sort_unstable();
         in_flight.dedup();
-        let mut snapshot = Self { xmax, in_flight };
-        snapshot.bound();
-        snapshot
+        Self { xmax, in_flight }
     }
 
-    fn bound(&mut self) {
+    /// The snapshot as a cursor may carry it.
+    ///
+    /// With so many in flight that they don't fit into [`MAX_BYTES`], `xmax` is lowered to the
+    /// first that does not fit: what is above counts as not yet seen, and is seen later.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
         // The count, `xmax`, and each id as its distance from the one before.
         let mut size = 3 + 10;
         let mut before = 0;
@@ -44,6 +44,7 @@ impl Snapshot {
             self.xmax = *first_left_out;
             self.in_flight.truncate(fits);
         }
+        self
     }
 
     /// The first transaction that had not begun.

@@ -14,7 +14,8 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
 }
 
 fn wide_snapshots() -> impl Strategy<Value = Snapshot> {
-    (any::<u64>(), vec(any::<u64>(), 0..300)).prop_map(|(xmax, xids)| Snapshot::new(xmax, xids))
+    (any::<u64>(), vec(any::<u64>(), 0..300))
+        .prop_map(|(xmax, xids)| Snapshot::new(xmax, xids).bounded())
 }
 
 prop_compose! {
@@ -61,9 +62,11 @@ fn point(home: u32, timeline: u32, snapshot: Snapshot) -> Point {
 
 #[test]
 fn a_thousand_open_transactions_fit_and_more_only_hold_the_reader_back() {
-    let spread = Snapshot::new(5_000_000, (0..1_000).map(|n| 3_000_000 + n * 90).collect());
+    let spread =
+        Snapshot::new(5_000_000, (0..1_000).map(|n| 3_000_000 + n * 90).collect()).bounded();
     assert_eq!(spread.in_flight().len(), 1_000);
-    let many = Snapshot::new(5_000_000, (0..100_000).map(|n| 3_000_000 + n * 7).collect());
+    let many =
+        Snapshot::new(5_000_000, (0..100_000).map(|n| 3_000_000 + n * 7).collect()).bounded();
     assert!(many.in_flight().len() > 1_000);
     assert!(many.xmax() < 5_000_000, "the youngest are seen later");
     assert!(many.sees(2_999_999) && !many.sees(many.xmax()) && many.sees(3_000_001));
@@ -196,7 +199,9 @@ proptest! {
 
     #[test]
     fn a_bounded_snapshot_sees_less_and_never_more(xmax: u64, xids in vec(any::<u64>(), 0..400)) {
-        let snapshot = Snapshot::new(xmax, xids.clone());
+        let exact = Snapshot::new(xmax, xids.clone());
+        let snapshot = exact.clone().bounded();
+        prop_assert!(exact.covers(&snapshot));
         prop_assert!(snapshot.xmax() <= xmax);
         prop_assert!(xids.iter().all(|xid| !snapshot.sees(*xid)));
         let mut bytes = Vec::new();

@@ -75,7 +75,7 @@ fn of(tenant: &str, page_size: usize) -> String {
 /// Everything that there is to read, page by page, and the cursor behind it.
 fn drain(session: &mut Session, cursor: &str, arguments: &str) -> (Vec<Uuid>, String) {
     let (mut ids, mut cursor) = (Vec::new(), cursor.to_owned());
-    loop {
+    for _ in 0..10_000 {
         let page = page(session, &cursor, arguments);
         ids.extend(page.ids);
         cursor = page.cursor;
@@ -83,6 +83,7 @@ fn drain(session: &mut Session, cursor: &str, arguments: &str) -> (Vec<Uuid>, St
             return (ids, cursor);
         }
     }
+    panic!("no end after {} events", ids.len());
 }
 
 /// A cursor for what comes from now on.

@@ -12,7 +12,13 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const WRITERS: u64 = 8;
-const PAGE_SIZES: [i32; 3] = [3, 50, 500];
+/// Page sizes of the readers, whether each is on the standby, and whether it reads all tenants.
+const READERS: [(i32, bool, bool); 4] = [
+    (3, false, false),
+    (50, true, false),
+    (500, false, false),
+    (100, false, true),
+];
 
 /// How long a run lasts, and how often the server dies in it.
 struct Run {
@@ -161,17 +167,22 @@ fn dawdle(config: &Config, state: &State) {
 }
 
 /// Follows the stream from the beginning; every event in the order of delivery.
-fn follow(config: &Config, page_size: i32, state: &State) -> Vec<Uuid> {
-    let call = "SELECT event_id, next_cursor FROM activity.read_stream($1::text::uuid, $2, $3)";
+fn follow(config: &Config, page_size: i32, reads_all: bool, state: &State) -> Vec<Uuid> {
+    let call = "SELECT event_id, next_cursor, tenant_id::text FROM activity.read_stream($1::text::uuid, $2, $3)";
+    let tenant = (!reads_all).then_some(TENANT);
     let (mut found, mut cursor, mut client) = (Vec::new(), String::new(), connect(config));
     loop {
         // Read before the page: what the last page does not have was not there when it stopped.
         let is_last = state.stop_reading.load(Ordering::Relaxed);
-        let Ok(rows) = client.query(call, &[&TENANT, &cursor, &page_size]) else {
+        let Ok(rows) = client.query(call, &[&tenant, &cursor, &page_size]) else {
             client = connect(config);
             continue;
         };
-        found.extend(rows.iter().filter_map(|row| row.get::<_, Option<Uuid>>(0)));
+        found.extend(
+            rows.iter()
+                .filter(|row| row.get::<_, Option<&str>>(2) == Some(TENANT))
+                .map(|row| row.get::<_, Uuid>(0)),
+        );
         let last = rows.last().unwrap();
         cursor = last.get(1);
         if last.get::<_, Option<Uuid>>(0).is_none() {
@@ -266,13 +277,12 @@ fn run(run: &Run) {
             .collect();
         let dawdler = scope.spawn(|| dawdle(&here, &state));
         let naive = scope.spawn(|| follow_naively(&here, &state));
-        let servers = [&here, &there, &here];
-        let readers: Vec<_> = PAGE_SIZES
+        let readers: Vec<_> = READERS
             .into_iter()
-            .zip(servers)
-            .map(|(size, server)| {
+            .map(|(page_size, on_standby, reads_all)| {
+                let server = if on_standby { &there } else { &here };
                 let state = &state;
-                scope.spawn(move || follow(server, size, state))
+                scope.spawn(move || follow(server, page_size, reads_all, state))
             })
             .collect();
         crash(&primary, &standby, run, &state);
@@ -347,7 +357,7 @@ fn check(database: &Database<'_>, given: &[Vec<Uuid>], naive: &[Uuid], state: &S
         .filter(|id| !stored.contains_key(id))
         .count();
     assert_eq!(undone, 0, "confirmed and lost by the database");
-    for (delivered, page_size) in given.iter().zip(PAGE_SIZES) {
+    for (delivered, (page_size, ..)) in given.iter().zip(READERS) {
         let distinct: HashSet<&Uuid> = delivered.iter().collect();
         let lost = stored.keys().filter(|id| !distinct.contains(id)).count();
         let unknown = distinct
