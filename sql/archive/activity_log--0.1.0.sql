@@ -120,6 +120,14 @@ ALTER TABLE activity.keys ENABLE ALWAYS TRIGGER changed;
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::retention::maintain::_begin_maintenance
+CREATE  FUNCTION "_begin_maintenance"() RETURNS TEXT /* Result < Option < String > , ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'begin_maintenance_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::stream::consumer::_consumer_lag
 CREATE  FUNCTION "_consumer_lag"(
 	"name" TEXT DEFAULT NULL /* Option < & str > */
@@ -132,6 +140,14 @@ CREATE  FUNCTION "_consumer_lag"(
 VOLATILE PARALLEL UNSAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'consumer_lag_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::maintain::_end_maintenance
+CREATE  FUNCTION "_end_maintenance"() RETURNS jsonb /* Result < JsonbOut, ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'end_maintenance_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -148,6 +164,35 @@ CREATE  FUNCTION "_key_state"() RETURNS TEXT /* Result < String, ErrorReport > *
 STRICT STABLE PARALLEL UNSAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'key_state_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::maintain::_maintain_step
+CREATE  FUNCTION "_maintain_step"(
+	"step" TEXT, /* & str */
+	"is_first" bool /* bool */
+) RETURNS double precision /* Result < Option < f64 > , ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'maintain_step_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::maintain::_maintenance_steps
+CREATE  FUNCTION "_maintenance_steps"() RETURNS TEXT[] /* Vec < String > */
+IMMUTABLE STRICT PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'maintenance_steps_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::_may_read
+CREATE  FUNCTION "_may_read"(
+	"tenant_id" uuid /* Option < Uuid > */
+) RETURNS bool /* Result < bool, ErrorReport > */
+STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'may_read_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -172,6 +217,31 @@ CREATE  FUNCTION "ack"(
 VOLATILE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'ack_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::archive_partition
+CREATE  FUNCTION "archive_partition"(
+	"partition" TEXT DEFAULT NULL, /* Option < & str > */
+	"archive_to" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'archive_partition_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::actor::archived_events
+CREATE  FUNCTION "archived_events"(
+	"actor_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"tenant_id" uuid DEFAULT NULL /* Option < Uuid > */
+) RETURNS TABLE (
+	"manifest" TEXT,  /* String */
+	"events" bigint  /* Option < i64 > */
+)
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'archived_events_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -298,6 +368,16 @@ AS 'MODULE_PATHNAME', 'drop_consumer_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::archive::api::drop_restored_archive
+CREATE  FUNCTION "drop_restored_archive"(
+	"table_name" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bool /* Result < bool, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_restored_archive_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::capture::rules::drop_rule
 CREATE  FUNCTION "drop_rule"(
 	"id" uuid DEFAULT NULL /* Option < Uuid > */
@@ -305,6 +385,18 @@ CREATE  FUNCTION "drop_rule"(
 VOLATILE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'drop_rule_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::erasure::erase_actor
+CREATE  FUNCTION "erase_actor"(
+	"actor_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"reason" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bigint /* Result < i64, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'erase_actor_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -344,6 +436,20 @@ CREATE  FUNCTION "helper_sql"(
 STABLE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'helper_sql_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::hold::hold
+CREATE  FUNCTION "hold"(
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"reason" TEXT DEFAULT NULL, /* Option < & str > */
+	"actor_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"object_type" TEXT DEFAULT NULL, /* Option < & str > */
+	"object_id" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'hold_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -869,6 +975,154 @@ COMMENT ON FUNCTION activity._on_drop() IS 'Notices when captured tables, or the
 /* <begin connected objects> */
 -- requires:
 --   capture_state
+
+-- Notices an event that comes into a partition after it was closed, which only a superuser or a
+-- session that was held up for long can do: what is known of the partition no longer holds.
+CREATE FUNCTION activity._reopened() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE activity.partition_ranges r
+    SET state = 'open', closed_at = NULL, oldest = NULL, newest = NULL, rows = NULL,
+        swept_policies = NULL, swept_at = NULL, archived_at = NULL
+    WHERE r.partition = TG_TABLE_NAME AND r.closed_at IS NOT NULL;
+    RETURN NEW;
+END
+$$;
+
+-- One run of the maintenance. The rights of the steps are theirs; what commits between them must
+-- be a procedure with the caller's rights and without settings of its own, so every name and
+-- operator here is spelt out.
+CREATE PROCEDURE activity.maintain(INOUT summary jsonb DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_obstacle pg_catalog.text := activity._begin_maintenance();
+    v_step pg_catalog.text;
+    v_wait pg_catalog.float8;
+    v_is_first pg_catalog.bool;
+BEGIN
+    IF v_obstacle IS NOT NULL THEN
+        summary := pg_catalog.jsonb_build_object('skipped', v_obstacle);
+        RETURN;
+    END IF;
+    COMMIT;
+    FOREACH v_step IN ARRAY activity._maintenance_steps() LOOP
+        v_is_first := true;
+        LOOP
+            v_wait := activity._maintain_step(v_step, v_is_first);
+            COMMIT;
+            EXIT WHEN v_wait IS NULL;
+            v_is_first := false;
+            PERFORM pg_catalog.pg_sleep(v_wait);
+        END LOOP;
+    END LOOP;
+    summary := activity._end_maintenance();
+END
+$$;
+
+-- What is known of each partition; see the view.
+CREATE FUNCTION activity._partitions()
+RETURNS TABLE (partition text, lower_bound timestamptz, upper_bound timestamptz, state text, rows bigint, bytes bigint,
+               index_bytes bigint, oldest timestamptz, newest timestamptz, held_since timestamptz, archive text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- Bounds are printed and read back.
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+AS $$
+BEGIN
+    IF to_regclass('activity.events') IS NULL OR to_regclass('activity.partition_ranges') IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        WITH attached AS (
+            SELECT c.oid, c.relname::text AS name, c.reltuples, i.inhdetachpending AS is_leaving,
+                   substring(b FROM 'FROM \(''([^'']+)''\)')::timestamptz AS lower_bound,
+                   substring(b FROM 'TO \(''([^'']+)''\)')::timestamptz AS upper_bound
+            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            CROSS JOIN LATERAL pg_get_expr(c.relpartbound, c.oid) b
+            WHERE i.inhparent = 'activity.events'::regclass
+        )
+        SELECT coalesce(a.name, r.partition), coalesce(a.lower_bound, r.lower_bound), coalesce(a.upper_bound, r.upper_bound),
+               CASE WHEN a.name IS NULL AND t.oid IS NULL THEN 'archived'
+                    WHEN a.name IS NULL OR a.is_leaving THEN 'detached'
+                    WHEN a.lower_bound > now() THEN 'future'
+                    WHEN a.upper_bound > now() THEN 'live'
+                    WHEN r.held_since IS NOT NULL THEN 'held'
+                    WHEN r.closed_at IS NOT NULL THEN 'closed'
+                    ELSE 'live' END,
+               CASE WHEN t.oid IS NULL THEN r.archive_rows
+                    ELSE coalesce(r.rows, nullif(t.reltuples, -1)::bigint, 0) END,
+               CASE WHEN t.oid IS NULL THEN 0 ELSE pg_table_size(t.oid) END,
+               CASE WHEN t.oid IS NULL THEN 0 ELSE pg_indexes_size(t.oid) END,
+               r.oldest, r.newest, r.held_since, CASE WHEN r.archived_at IS NOT NULL THEN r.archive_manifest END
+        FROM attached a
+        FULL JOIN activity.partition_ranges r ON r.partition = a.name
+        LEFT JOIN pg_class t ON t.relname = coalesce(a.name, r.partition) AND t.relnamespace = 'activity'::regnamespace
+        -- What was dropped without an archive is in activity.partition_ranges only.
+        WHERE a.name IS NOT NULL OR r.state <> 'dropped' OR r.archived_at IS NOT NULL
+        ORDER BY 2;
+END
+$$;
+
+CREATE VIEW activity.partitions AS SELECT * FROM activity._partitions();
+
+-- What status() says of retention.
+CREATE FUNCTION activity._retention_status()
+RETURNS TABLE (area text, item text, value text, ok boolean, advice text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_last timestamptz;
+    v_run uuid;
+    v_number bigint;
+    v_text text;
+BEGIN
+    SELECT l.finished_at, l.run_id INTO v_last, v_run
+    FROM activity.maintenance_log l WHERE l.step = 'run' ORDER BY l.started_at DESC LIMIT 1;
+    RETURN QUERY VALUES ('retention', 'maintain() ran last', coalesce(v_last::text, 'never'),
+        coalesce(v_last > now() - interval '1 day', false),
+        CASE WHEN (v_last > now() - interval '1 day') IS NOT TRUE THEN
+            'Let something call it: the preloaded worker, SELECT activity.schedule_maintenance(); with pg_cron, or any cron with psql -c ''CALL activity.maintain()''.' END);
+
+    SELECT count(*), string_agg(DISTINCT concat_ws(' ', l.step, l.partition, l.detail ->> 'sqlstate'), ', ')
+    INTO v_number, v_text
+    FROM activity.maintenance_log l
+    WHERE l.run_id = v_run AND l.outcome IN ('gave_up', 'failed') AND l.step <> 'run';
+    RETURN QUERY VALUES ('retention', 'steps that did not get through', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN format('%s. 55P03 means that somebody holds a lock: look for long transactions in pg_stat_activity. SELECT * FROM activity.maintenance_log;', v_text) END);
+
+    SELECT count(*) INTO v_number FROM activity._partitions() p WHERE p.state = 'future';
+    RETURN QUERY VALUES ('retention', 'partitions ahead', v_number::text, v_number >= 3,
+        CASE WHEN v_number < 3 THEN 'CALL activity.maintain();' END);
+
+    SELECT count(*) INTO v_number FROM activity._partitions() p WHERE p.held_since IS NOT NULL;
+    RETURN QUERY VALUES ('retention', 'partitions kept by a hold', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'They would be gone but for a legal hold: SELECT * FROM activity.legal_holds WHERE released_at IS NULL;' END);
+
+    SELECT count(*) INTO v_number
+    FROM activity.partition_ranges r WHERE r.state = 'detaching' AND r.swept_at < now() - interval '1 hour';
+    RETURN QUERY VALUES ('retention', 'partitions that can''t be detached', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'Long transactions are in the way. The preloaded worker or pg_cron detach concurrently; maintain() by itself waits for 40 ms only.' END);
+
+    -- Larger than this a partition is slow to archive, to vacuum and to restore.
+    SELECT count(*), min(p.partition) INTO v_number, v_text
+    FROM activity._partitions() p WHERE p.bytes + p.index_bytes > 100::bigint << 30;
+    RETURN QUERY VALUES ('retention', 'partitions over 100 GB', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN format('%s is one. SELECT activity.setup(partition_interval => ...) makes them shorter from the next period on.', v_text) END);
+
+    SELECT count(*) INTO v_number FROM activity.retention_policies;
+    RETURN QUERY VALUES ('retention', 'policies', v_number::text, true, NULL::text);
+END
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- requires:
+--   retention
 --   worker::status::worker_status
 
 -- Whether the policy of activity_reader is there and as setup() made it; false before setup().
@@ -941,6 +1195,10 @@ BEGIN
     RETURN QUERY VALUES ('partitions', 'takes events now', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
         CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); or attach the partition again that was detached.' END);
 
+    IF to_regclass('activity.maintenance_log') IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM activity._retention_status();
+    END IF;
+
     SELECT count(*) INTO v_number
     FROM (SELECT 'activity.events'::regclass::oid AS relation
           UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass) r
@@ -972,6 +1230,8 @@ BEGIN
     FROM pg_policy p
     WHERE p.polpermissive
       AND NOT (p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant')
+      AND NOT (p.polname = 'auditors_see_restored'
+               AND EXISTS (SELECT FROM activity.restored_archives r WHERE to_regclass('activity.' || quote_ident(r.table_name)) = p.polrelid))
       AND p.polrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'activity'::regnamespace);
     RETURN QUERY VALUES ('protection', 'policies that setup() did not make', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'Each lets somebody see more: SELECT * FROM pg_policies WHERE schemaname = ''activity'';' END);
@@ -1123,6 +1383,29 @@ AS 'MODULE_PATHNAME', 'register_actions_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::retention::hold::release_hold
+CREATE  FUNCTION "release_hold"(
+	"id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"reason" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bool /* Result < bool, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'release_hold_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::restore_archive
+CREATE  FUNCTION "restore_archive"(
+	"path" TEXT DEFAULT NULL, /* Option < & str > */
+	"table_name" TEXT DEFAULT NULL, /* Option < & str > */
+	"other_log" bool DEFAULT NULL /* Option < bool > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'restore_archive_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::capture::pause::resume
 CREATE  FUNCTION "resume"(
 	"target" regclass DEFAULT NULL /* Option < Regclass > */
@@ -1130,6 +1413,23 @@ CREATE  FUNCTION "resume"(
 VOLATILE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'resume_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::change::retention_preview
+CREATE  FUNCTION "retention_preview"() RETURNS TABLE (
+	"partition" TEXT,  /* String */
+	"lower_bound" timestamp with time zone,  /* TimestampWithTimeZone */
+	"upper_bound" timestamp with time zone,  /* TimestampWithTimeZone */
+	"decision" TEXT,  /* String */
+	"removes" bigint,  /* i64 */
+	"held" bigint,  /* i64 */
+	"keeps" bigint,  /* i64 */
+	"archive_to" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retention_preview_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -1163,6 +1463,16 @@ AS 'MODULE_PATHNAME', 'row_as_of_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::retention::schedule::schedule_maintenance
+CREATE  FUNCTION "schedule_maintenance"(
+	"schedule" TEXT DEFAULT '*/5 * * * *' /* Option < & str > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'schedule_maintenance_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::context::set_context
 CREATE  FUNCTION "set_context"(
 	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
@@ -1176,6 +1486,23 @@ CREATE  FUNCTION "set_context"(
 VOLATILE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'set_context_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::change::set_retention
+CREATE  FUNCTION "set_retention"(
+	"keep" interval DEFAULT NULL, /* Option < Interval > */
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"category" TEXT DEFAULT NULL, /* Option < & str > */
+	"action" TEXT DEFAULT NULL, /* Option < & str > */
+	"preset" TEXT DEFAULT NULL, /* Option < & str > */
+	"archive_to" TEXT DEFAULT NULL, /* Option < & str > */
+	"online" interval DEFAULT NULL, /* Option < Interval > */
+	"confirm" bool DEFAULT false /* Option < bool > */
+) RETURNS jsonb /* Result < JsonbOut, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'set_retention_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -1210,6 +1537,24 @@ AS 'MODULE_PATHNAME', 'tenant_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::retention::schedule::unschedule_maintenance
+CREATE  FUNCTION "unschedule_maintenance"() RETURNS TEXT /* Result < String, ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'unschedule_maintenance_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::verify_archive
+CREATE  FUNCTION "verify_archive"(
+	"path" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bigint /* Result < i64, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_archive_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::access::visible_tenant
 CREATE  FUNCTION "visible_tenant"() RETURNS uuid /* Result < Option < Uuid > , ErrorReport > */
 STRICT STABLE PARALLEL UNSAFE
@@ -1226,7 +1571,7 @@ DECLARE
 BEGIN
     -- Also what default privileges of the database gave to some role.
     FOR v_statement IN
-        SELECT pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', p.oid::pg_catalog.regprocedure,
+        SELECT pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM %s', p.oid::pg_catalog.regprocedure,
                    CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
         FROM pg_catalog.pg_proc p
         CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
@@ -1236,11 +1581,11 @@ BEGIN
                       WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
                         AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
         UNION ALL
-        SELECT pg_catalog.format('REVOKE ALL ON TABLE activity.keys FROM %s',
+        SELECT pg_catalog.format('REVOKE ALL ON TABLE %s FROM %s', c.oid::pg_catalog.regclass,
                    CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
         FROM pg_catalog.pg_class c
         CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
-        WHERE c.oid OPERATOR(pg_catalog.=) 'activity.keys'::pg_catalog.regclass
+        WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY['activity.keys', 'activity.partitions']::pg_catalog.regclass[]::pg_catalog.oid[])
           AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
     LOOP
         EXECUTE v_statement;
@@ -1272,6 +1617,8 @@ ALTER FUNCTION activity.migrate() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.clear_context() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.rotate_ip_key() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.coverage() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.retention_preview() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.unschedule_maintenance() CALLED ON NULL INPUT;
 
 -- Set-up -----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.setup TO activity_admin;
@@ -1380,5 +1727,44 @@ GRANT EXECUTE ON FUNCTION activity.drop_consumer TO activity_reader, activity_au
 COMMENT ON FUNCTION activity.drop_consumer IS 'Forgets a consumer and its cursor.';
 -- Called by the view consumers as the role that reads it.
 GRANT EXECUTE ON FUNCTION activity._consumer_lag TO activity_reader, activity_auditor, activity_admin;
+-- Retention --------------------------------------------------------------------------------------
+GRANT EXECUTE ON PROCEDURE activity.maintain TO activity_admin;
+COMMENT ON PROCEDURE activity.maintain IS 'One run of the upkeep: makes partitions ahead, closes past ones, removes what retention gives up. Commits between its steps.';
+-- Called by the procedure as its caller.
+GRANT EXECUTE ON FUNCTION activity._begin_maintenance, activity._maintenance_steps, activity._maintain_step, activity._end_maintenance TO activity_admin;
+GRANT EXECUTE ON FUNCTION activity.set_retention TO activity_admin;
+COMMENT ON FUNCTION activity.set_retention IS 'How long events are kept: all, a tenant''s, those of a category or an action. Making it shorter needs confirm => true.';
+GRANT EXECUTE ON FUNCTION activity.retention_preview TO activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.retention_preview IS 'What retention would remove if maintain() ran now, by partition.';
+GRANT EXECUTE ON FUNCTION activity.hold TO activity_admin;
+COMMENT ON FUNCTION activity.hold IS 'Puts a tenant, an actor or an object under legal hold: nothing of it is removed until release_hold(). Returns the hold''s id.';
+GRANT EXECUTE ON FUNCTION activity.release_hold TO activity_admin;
+COMMENT ON FUNCTION activity.release_hold IS 'Ends a legal hold; false if it was ended before.';
+GRANT EXECUTE ON FUNCTION activity.schedule_maintenance TO activity_admin;
+COMMENT ON FUNCTION activity.schedule_maintenance IS 'Registers maintain() with pg_cron; where that lives in another database, returns the statements to run there.';
+GRANT EXECUTE ON FUNCTION activity.unschedule_maintenance TO activity_admin;
+COMMENT ON FUNCTION activity.unschedule_maintenance IS 'Takes the jobs of this database out of pg_cron.';
+-- The view runs the function as whoever reads it.
+GRANT EXECUTE ON FUNCTION activity._partitions TO activity_auditor, activity_admin;
+GRANT SELECT ON activity.partitions TO activity_auditor, activity_admin;
+COMMENT ON VIEW activity.partitions IS 'Partitions: bounds, state (future, live, closed, held, detached, archived), rows, sizes, and when their events occurred.';
+
+-- Erasure ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.erase_actor TO activity_admin;
+COMMENT ON FUNCTION activity.erase_actor IS 'Makes the identity and the free text of one actor of a tenant unreadable in every event, for a data-protection request; events, their order and their shape stay. Returns how many events were changed.';
+GRANT EXECUTE ON FUNCTION activity.archived_events TO activity_admin;
+COMMENT ON FUNCTION activity.archived_events IS 'How many events of an actor each archive of retention holds, which erase_actor() does not reach; reads the files. events is NULL where an archive can''t be read.';
+
+-- Archive ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.archive_partition TO activity_admin;
+COMMENT ON FUNCTION activity.archive_partition IS 'Writes the archive of one partition into a folder of the server, now, and returns the path of its manifest; the partition stays as it is.';
+GRANT EXECUTE ON FUNCTION activity.restore_archive TO activity_admin;
+COMMENT ON FUNCTION activity.restore_archive IS 'Brings an archive back as the table activity.restored_..., after checking it against its manifest; returns the table. path: of the manifest, or of the file beside it. other_log: true takes one that another log has written.';
+GRANT EXECUTE ON FUNCTION activity.drop_restored_archive TO activity_admin;
+COMMENT ON FUNCTION activity.drop_restored_archive IS 'Drops a table that restore_archive() made; the archive stays.';
+GRANT EXECUTE ON FUNCTION activity.verify_archive TO activity_admin;
+COMMENT ON FUNCTION activity.verify_archive IS 'Reads an archive to its end and returns the number of its rows; raises where it is not what its manifest says.';
+-- Called by the policy on restored archives as the role that reads.
+GRANT EXECUTE ON FUNCTION activity._may_read TO activity_auditor, activity_admin;
 /* </end connected objects> */
 
