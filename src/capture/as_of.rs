@@ -125,12 +125,18 @@ fn part(values: Object<'_>, column: &KeyColumn) -> Result<Option<Part>, Error> {
 
 /// What happened to the row that had the name at the time: back through its names, to its making
 /// or to the beginning of capture.
-fn life(lives: &Lives, name: &str, at: i64) -> Result<(Vec<ChangeEvent>, bool), Error> {
+fn life(
+    lives: &Lives,
+    timeline: &Timeline,
+    name: &str,
+    at: i64,
+) -> Result<(Vec<ChangeEvent>, bool), Error> {
     let mut events = Vec::new();
     let (mut name, mut bound) = (name.to_owned(), Bound::at(at));
     loop {
         pgrx::check_for_interrupts!();
-        let tail = lives.tail(&name, bound)?;
+        let emptied = timeline.emptied(bound.before, at);
+        let tail = lives.tail(&name, bound, emptied)?;
         let is_gone = tail.follows_an_end && tail.events.is_empty() && tail.arrival.is_none();
         events.splice(0..0, tail.events);
         let Some(arrival) = tail.arrival else {
@@ -150,8 +156,8 @@ fn row_at(
 ) -> Result<Option<Vec<u8>>, Error> {
     let texts: Vec<String> = key.iter().map(|part| part.text.clone()).collect();
     let name = lives.name(&texts);
-    let (events, is_gone) = life(lives, &name, at)?;
     let timeline = Timeline::of(lives)?;
+    let (events, is_gone) = life(lives, &timeline, &name, at)?;
     let row = match events.first() {
         Some(_) => replay(&events, &timeline, at)?,
         None if is_gone => None,

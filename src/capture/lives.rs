@@ -122,25 +122,34 @@ impl Lives {
         }
     }
 
-    /// What happened to the row that has this name at the bound, since it has it.
-    pub(super) fn tail(&self, name: &str, bound: Bound) -> Result<Tail, Error> {
+    /// What happened to the row that has this name at the bound, since it has it. `emptied` is the
+    /// last time before that the table lost all of its rows.
+    pub(super) fn tail(
+        &self,
+        name: &str,
+        bound: Bound,
+        emptied: Option<[u8; 16]>,
+    ) -> Result<Tail, Error> {
         let mut events = self.of_name(name, bound)?;
-        let end = events.iter().rposition(|event| self.ends(event));
+        let is_of_earlier_row =
+            |event: &ChangeEvent| self.ends(event) || emptied.is_some_and(|at| event.event_id < at);
+        let end = events.iter().rposition(is_of_earlier_row);
         let creation = events.iter().rposition(ChangeEvent::is_creation);
         let begin = end.map_or(0, |end| end + 1).max(creation.unwrap_or(0));
-        let after = end.map_or([0; 16], |end| events[end].event_id);
+        let ended = end.map(|end| events[end].event_id);
+        let after = ended.max(emptied);
         let events = events.split_off(begin);
         let is_whole = events.first().is_some_and(ChangeEvent::is_creation);
         let arrival = if is_whole {
             None
         } else {
             let before = events.first().map_or(bound.before, |first| first.event_id);
-            self.arrival(name, after, Bound { before, ..bound })?
+            self.arrival(name, after.unwrap_or_default(), Bound { before, ..bound })?
         };
         Ok(Tail {
             events,
             arrival,
-            follows_an_end: end.is_some(),
+            follows_an_end: after.is_some(),
         })
     }
 

@@ -72,6 +72,15 @@ impl Timeline {
             })
     }
 
+    /// The last time before an event, and until a time, that the table lost all of its rows.
+    pub(super) fn emptied(&self, before: [u8; 16], until: i64) -> Option<[u8; 16]> {
+        let entries = self.0.iter().rev();
+        entries
+            .filter(|entry| entry.event_id < before && entry.recorded_at <= until)
+            .find(|entry| matches!(entry.what, What::Truncated))
+            .map(|entry| entry.event_id)
+    }
+
     /// Turns the columns of now into those of a time.
     pub(super) fn undo_after(&self, at: i64, columns: &mut Vec<String>) {
         for entry in self.0.iter().rev().filter(|entry| entry.recorded_at > at) {

@@ -1,7 +1,7 @@
 //! Random changes by several sessions with savepoints and rollbacks: the log rebuilds the table,
 //! and `row_as_of()` gives every row as it stood when a copy was taken.
 
-use crate::captured::{LEVELS, assert_replays, attach, count, log, start_replay};
+use crate::captured::{LEVELS, TENANT, assert_replays, attach, count, log, start_replay};
 use activity_log_integration::{Database, Session};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -145,7 +145,7 @@ impl Run {
         let mut admin = database.superuser();
         admin
             .batch_execute(&format!(
-                "{DEFINITIONS}; CREATE TABLE copies (copy int, at timestamptz, id int, image jsonb)"
+                "SET timezone = 'UTC'; {DEFINITIONS}; CREATE TABLE copies (copy int, at timestamptz, id int, image jsonb)"
             ))
             .unwrap();
         start_replay(&mut admin, "item", "id");
@@ -217,7 +217,7 @@ fn check_random(cases: u32, length: usize) {
         let mut runner = TestRunner::new(Config {
             cases,
             failure_persistence: None,
-            max_shrink_iters: 100,
+            max_shrink_iters: 40,
             ..Config::default()
         });
         let program = prop::collection::vec((0..SESSIONS, step()), 1..length);
@@ -277,5 +277,36 @@ fn sessions_that_change_the_same_rows_at_the_same_time_are_logged_in_the_order_o
         assert_eq!(count(&mut admin, "true"), 600);
         assert_eq!(admin.number("SELECT sum(n) FROM item"), 600);
         assert_replays(&mut admin, "item", "item");
+    }
+}
+
+#[test]
+fn a_row_may_take_the_name_of_one_that_truncate_has_removed() {
+    for level in LEVELS {
+        let database = log();
+        let mut session = database.superuser();
+        session
+            .batch_execute(&format!(
+                "SET activity.tenant_id = '{TENANT}'; CREATE TABLE item (id int PRIMARY KEY, n int)"
+            ))
+            .unwrap();
+        attach(&mut session, "item", &format!(", level => '{level}'"));
+        session
+            .batch_execute(
+                "INSERT INTO item VALUES (4, 1), (5, 1); TRUNCATE item; INSERT INTO item VALUES (3, 30);
+                 UPDATE item SET id = 4 WHERE id = 3",
+            )
+            .unwrap();
+        let mut row = |id| {
+            session.text(&format!(
+                "SELECT activity.row_as_of('item', '{{\"id\": {id}}}', clock_timestamp())::text"
+            ))
+        };
+        assert_eq!(
+            row(4).as_deref(),
+            Some(r#"{"n": 30, "id": 4}"#),
+            "at {level} level"
+        );
+        assert_eq!(row(5), None, "at {level} level");
     }
 }
