@@ -29,14 +29,14 @@ fn row_as_of(
         return Err(Error::NoKey.into());
     }
     let key = key.ok_or(Error::Missing { argument: "key" })?;
-    let lives = lives(relation, &columns)?;
+    let (lives, timeline) = lives(relation, &columns)?;
     let key = read_key(&columns, key)?;
     let at = at.map_or_else(clock::now, i64::from);
-    Ok(row_at(&lives, relation, key, at)?.map(JsonbOut))
+    Ok(row_at(&lives, &timeline, relation, key, at)?.map(JsonbOut))
 }
 
-/// The rows of the table in the log of the caller's tenant.
-fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<Lives, Error> {
+/// The rows of the table in the log of the caller's tenant, and the table itself.
+fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<(Lives, Timeline), Error> {
     let tenant_id = access::readable_tenants()?;
     let names = db::query(
         Mode::Read,
@@ -56,12 +56,15 @@ fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<Lives, Error> {
             hint: "SELECT * FROM activity.coverage(); lists what is captured.",
         });
     };
-    Ok(Lives {
+    let timeline = Timeline::of(tenant_id.as_ref(), &object_type)?;
+    let lives = Lives {
+        truncations: timeline.truncations(),
         tenant_id,
         object_type,
         action_prefix,
         key: key.iter().map(|column| column.name.clone()).collect(),
-    })
+    };
+    Ok((lives, timeline))
 }
 
 /// The value of a key's column: its text, as the log has it in a row's name, and as a document.
@@ -144,6 +147,7 @@ fn life(lives: &Lives, name: &str, at: i64) -> Result<(Vec<ChangeEvent>, bool), 
 
 fn row_at(
     lives: &Lives,
+    timeline: &Timeline,
     relation: pg_sys::Oid,
     key: Vec<Part>,
     at: i64,
@@ -151,9 +155,8 @@ fn row_at(
     let texts: Vec<String> = key.iter().map(|part| part.text.clone()).collect();
     let name = lives.name(&texts);
     let (events, is_gone) = life(lives, &name, at)?;
-    let timeline = Timeline::of(lives)?;
     let row = match events.first() {
-        Some(_) => replay(&events, &timeline, at)?,
+        Some(_) => replay(&events, timeline, at)?,
         None if is_gone => None,
         None => from_before_capture(lives, &name, at)?,
     };
@@ -161,7 +164,7 @@ fn row_at(
         return Ok(None);
     };
     if !events.first().is_some_and(ChangeEvent::is_creation) {
-        fill_from_later(&mut row, lives, &name, at, &timeline)?;
+        fill_from_later(&mut row, lives, &name, at, timeline)?;
         for part in key {
             row.fill_column(&part.column, part.value);
         }

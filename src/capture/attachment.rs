@@ -14,7 +14,6 @@ pub(super) struct Attachment {
     pub(super) schema: String,
     pub(super) table: String,
     pub(super) object_type: String,
-    pub(super) action_prefix: String,
     pub(super) tenant_column: Option<String>,
     pub(super) actor_column: Option<String>,
     pub(super) excluded: Vec<String>,
@@ -27,7 +26,7 @@ pub(super) struct Attachment {
     pub(super) columns: Vec<Column>,
 }
 
-const SELECT: &str = "SELECT c.capture_id, t.relation, c.schema_name, c.table_name, c.object_type, c.action_prefix, \
+const SELECT: &str = "SELECT c.capture_id, t.relation, c.schema_name, c.table_name, c.object_type, \
     c.tenant_column, c.actor_column, c.excluded, c.redacted, c.ignored, c.level, c.replicated, c.is_intact, \
     c.columns::text, c.column_types::text \
     FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id)";
@@ -35,23 +34,22 @@ const SELECT: &str = "SELECT c.capture_id, t.relation, c.schema_name, c.table_na
 impl Attachment {
     fn read(row: &Row) -> Result<Self, Error> {
         const PLACE: &str = "captures";
-        let columns: String = row.must(15, PLACE)?;
-        let types: String = row.must(16, PLACE)?;
+        let columns: String = row.must(14, PLACE)?;
+        let types: String = row.must(15, PLACE)?;
         Ok(Self {
             id: row.must(1, PLACE)?,
             relation: row.get(2),
             schema: row.must(3, PLACE)?,
             table: row.must(4, PLACE)?,
             object_type: row.must(5, PLACE)?,
-            action_prefix: row.must(6, PLACE)?,
-            tenant_column: row.get(7),
-            actor_column: row.get(8),
-            excluded: names(row.must(9, PLACE)?),
-            redacted: names(row.must(10, PLACE)?),
-            ignored: names(row.must(11, PLACE)?),
-            level: row.must(12, PLACE)?,
-            replicated: row.must(13, PLACE)?,
-            is_intact: row.must(14, PLACE)?,
+            tenant_column: row.get(6),
+            actor_column: row.get(7),
+            excluded: names(row.must(8, PLACE)?),
+            redacted: names(row.must(9, PLACE)?),
+            ignored: names(row.must(10, PLACE)?),
+            level: row.must(11, PLACE)?,
+            replicated: row.must(12, PLACE)?,
+            is_intact: row.must(13, PLACE)?,
             columns: columns_from_json(&columns, &types)?,
         })
     }

@@ -160,7 +160,7 @@ pub(super) struct Transitions {
     new: *mut pg_sys::TupleTableSlot,
     states: Vec<States>,
     /// What all the pointers point into: dropped after them.
-    memory: OwnedMemory,
+    _memory: OwnedMemory,
 }
 
 /// The values of a row's columns, and which of them are NULL.
@@ -228,7 +228,7 @@ impl Transitions {
             row,
             old,
             new,
-            memory,
+            _memory: memory,
         }))
     }
 

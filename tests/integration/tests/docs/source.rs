@@ -122,6 +122,13 @@ pub fn sqlstate(code: &str) -> &'static str {
         "INSUFFICIENT_PRIVILEGE" => "42501",
         "CONFIG_FILE_ERROR" => "F0000",
         "FEATURE_NOT_SUPPORTED" => "0A000",
+        "E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED" => "39P03",
+        "E_R_I_E_TRIGGER_PROTOCOL_VIOLATED" => "39P01",
+        "WRONG_OBJECT_TYPE" => "42809",
+        "UNDEFINED_COLUMN" => "42703",
+        "DUPLICATE_OBJECT" => "42710",
+        "DATATYPE_MISMATCH" => "42804",
+        "INVALID_OBJECT_DEFINITION" => "42P17",
         "INTERNAL_ERROR" => "XX000",
         other => panic!("add the SQLSTATE of ERRCODE_{other}"),
     }
