@@ -86,12 +86,13 @@ pub enum Error {
         what: Cow<'static, str>,
         hint: &'static str,
     },
-    /// An expression of a rule is none that a rule may have (42P17, or 42804 for its type).
+    /// An expression of a rule is none that a rule may have (42P17).
     BadExpression {
         argument: &'static str,
         problem: &'static str,
-        is_type: bool,
     },
+    /// The metadata of a rule has another type (42804).
+    NotJsonb,
     /// A table without a primary key has no rows to tell apart (0A000).
     NoKey,
     /// The key file can't be used (F0000).
@@ -278,17 +279,13 @@ impl Error {
                 Code::ERRCODE_DUPLICATE_OBJECT,
                 format!("{what} is captured already"),
             ),
-            Self::BadExpression {
-                argument,
-                problem,
-                is_type,
-            } => (
-                if *is_type {
-                    Code::ERRCODE_DATATYPE_MISMATCH
-                } else {
-                    Code::ERRCODE_INVALID_OBJECT_DEFINITION
-                },
-                format!("invalid {argument}: {problem}"),
+            Self::BadExpression { argument, problem } => (
+                Code::ERRCODE_INVALID_OBJECT_DEFINITION,
+                format!("{argument} of a rule is refused: {problem}"),
+            ),
+            Self::NotJsonb => (
+                Code::ERRCODE_DATATYPE_MISMATCH,
+                "metadata of a rule must be of type jsonb".into(),
             ),
             Self::NoKey => (
                 Code::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -473,6 +470,7 @@ impl Error {
                 "An expression reads the rows OLD and NEW, calls only functions of superusers and \
                  of the table's owner, and gives the same for the same rows."
             }
+            Self::NotJsonb => "jsonb_build_object() and to_jsonb() make it.",
             Self::NoKey => "activity.list(object_type => ...) gives the changes of all its rows.",
             Self::KeyFile { .. } => {
                 "The file must be readable by the server, lie outside the data directory and hold \

@@ -29,14 +29,14 @@ fn row_as_of(
         return Err(Error::NoKey.into());
     }
     let key = key.ok_or(Error::Missing { argument: "key" })?;
-    let lives = lives(relation, &columns)?;
+    let (lives, timeline) = lives(relation, &columns)?;
     let key = read_key(&columns, key)?;
     let at = at.map_or_else(clock::now, i64::from);
-    Ok(row_at(&lives, relation, key, at)?.map(JsonbOut))
+    Ok(row_at(&lives, &timeline, relation, key, at)?.map(JsonbOut))
 }
 
-/// The rows of the table in the log of the caller's tenant.
-fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<Lives, Error> {
+/// The rows of the table in the log of the caller's tenant, and the table itself.
+fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<(Lives, Timeline), Error> {
     let tenant_id = access::readable_tenants()?;
     let names = db::query(
         Mode::Read,
@@ -56,12 +56,15 @@ fn lives(relation: pg_sys::Oid, key: &[KeyColumn]) -> Result<Lives, Error> {
             hint: "SELECT * FROM activity.coverage(); lists what is captured.",
         });
     };
-    Ok(Lives {
+    let timeline = Timeline::of(tenant_id.as_ref(), &object_type)?;
+    let lives = Lives {
+        truncations: timeline.truncations(),
         tenant_id,
         object_type,
         action_prefix,
         key: key.iter().map(|column| column.name.clone()).collect(),
-    })
+    };
+    Ok((lives, timeline))
 }
 
 /// The value of a key's column: its text, as the log has it in a row's name, and as a document.
@@ -125,18 +128,12 @@ fn part(values: Object<'_>, column: &KeyColumn) -> Result<Option<Part>, Error> {
 
 /// What happened to the row that had the name at the time: back through its names, to its making
 /// or to the beginning of capture.
-fn life(
-    lives: &Lives,
-    timeline: &Timeline,
-    name: &str,
-    at: i64,
-) -> Result<(Vec<ChangeEvent>, bool), Error> {
+fn life(lives: &Lives, name: &str, at: i64) -> Result<(Vec<ChangeEvent>, bool), Error> {
     let mut events = Vec::new();
     let (mut name, mut bound) = (name.to_owned(), Bound::at(at));
     loop {
         pgrx::check_for_interrupts!();
-        let emptied = timeline.emptied(bound.before, at);
-        let tail = lives.tail(&name, bound, emptied)?;
+        let tail = lives.tail(&name, bound)?;
         let is_gone = tail.follows_an_end && tail.events.is_empty() && tail.arrival.is_none();
         events.splice(0..0, tail.events);
         let Some(arrival) = tail.arrival else {
@@ -150,16 +147,16 @@ fn life(
 
 fn row_at(
     lives: &Lives,
+    timeline: &Timeline,
     relation: pg_sys::Oid,
     key: Vec<Part>,
     at: i64,
 ) -> Result<Option<Vec<u8>>, Error> {
     let texts: Vec<String> = key.iter().map(|part| part.text.clone()).collect();
     let name = lives.name(&texts);
-    let timeline = Timeline::of(lives)?;
-    let (events, is_gone) = life(lives, &timeline, &name, at)?;
+    let (events, is_gone) = life(lives, &name, at)?;
     let row = match events.first() {
-        Some(_) => replay(&events, &timeline, at)?,
+        Some(_) => replay(&events, timeline, at)?,
         None if is_gone => None,
         None => from_before_capture(lives, &name, at)?,
     };
@@ -167,7 +164,7 @@ fn row_at(
         return Ok(None);
     };
     if !events.first().is_some_and(ChangeEvent::is_creation) {
-        fill_from_later(&mut row, lives, &name, at, &timeline)?;
+        fill_from_later(&mut row, lives, &name, at, timeline)?;
         for part in key {
             row.fill_column(&part.column, part.value);
         }

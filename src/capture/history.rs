@@ -1,6 +1,7 @@
 //! `object_history()`: everything that happened to one object, field by field.
 
 use super::lives::{Bound, Lives, key_columns, tenant_parameter};
+use super::timeline::Timeline;
 use crate::access::{self, Purpose};
 use crate::db::{self, Mode, Relation};
 use crate::error::Error;
@@ -181,7 +182,9 @@ fn lives(tenant_id: Option<[u8; 16]>, object_type: &str) -> Result<Option<Lives>
         return Ok(None);
     };
     let key = key_columns(relation)?;
+    let timeline = Timeline::of(tenant_id.as_ref(), object_type)?;
     Ok(Some(Lives {
+        truncations: timeline.truncations(),
         tenant_id,
         object_type: object_type.to_owned(),
         action_prefix,

@@ -58,6 +58,8 @@ pub(super) struct Lives {
     pub(super) action_prefix: String,
     /// The columns of the key, in its order.
     pub(super) key: Vec<String>,
+    /// When all rows came to their end: event and time of recording, oldest first.
+    pub(super) truncations: Vec<([u8; 16], i64)>,
 }
 
 /// The end of a life so far: what happened to a row since it has its name.
@@ -122,54 +124,59 @@ impl Lives {
         }
     }
 
-    /// What happened to the row that has this name at the bound, since it has it. `emptied` is the
-    /// last time before that the table lost all of its rows.
-    pub(super) fn tail(
-        &self,
-        name: &str,
-        bound: Bound,
-        emptied: Option<[u8; 16]>,
-    ) -> Result<Tail, Error> {
+    /// The last time before the bound that all rows came to their end.
+    fn truncation(&self, bound: Bound) -> Option<[u8; 16]> {
+        let mut truncations = self.truncations.iter().rev();
+        truncations
+            .find(|(event_id, at)| *event_id < bound.before && *at <= bound.until)
+            .map(|(event_id, _)| *event_id)
+    }
+
+    /// What happened to the row that has this name at the bound, since it has it.
+    pub(super) fn tail(&self, name: &str, bound: Bound) -> Result<Tail, Error> {
         let mut events = self.of_name(name, bound)?;
-        let is_of_earlier_row =
-            |event: &ChangeEvent| self.ends(event) || emptied.is_some_and(|at| event.event_id < at);
-        let end = events.iter().rposition(is_of_earlier_row);
+        let ended = events.iter().rev().find(|event| self.ends(event));
+        let end = ended
+            .map(|event| event.event_id)
+            .max(self.truncation(bound));
+        let after = end.unwrap_or([0; 16]);
+        events.retain(|event| event.event_id > after);
         let creation = events.iter().rposition(ChangeEvent::is_creation);
-        let begin = end.map_or(0, |end| end + 1).max(creation.unwrap_or(0));
-        let ended = end.map(|end| events[end].event_id);
-        let after = ended.max(emptied);
-        let events = events.split_off(begin);
-        let is_whole = events.first().is_some_and(ChangeEvent::is_creation);
-        let arrival = if is_whole {
-            None
-        } else {
-            let before = events.first().map_or(bound.before, |first| first.event_id);
-            self.arrival(name, after.unwrap_or_default(), Bound { before, ..bound })?
+        let events = events.split_off(creation.unwrap_or(0));
+        let arrival = match events.first() {
+            Some(first) if first.is_creation() => None,
+            first => {
+                let before = first.map_or(bound.before, |first| first.event_id);
+                self.arrival(name, after, Bound { before, ..bound })?
+            }
         };
         Ok(Tail {
             events,
             arrival,
-            follows_an_end: after.is_some(),
+            follows_an_end: end.is_some(),
         })
     }
 
     /// Every change of a key, before the bound, that gave a row this name.
     pub(super) fn arrivals(&self, name: &str, bound: Bound) -> Result<Vec<ChangeEvent>, Error> {
         let mut arrivals = Vec::new();
-        let (mut after, mut is_open) = ([0; 16], true);
+        let (mut after, mut is_free) = ([0; 16], true);
         for event in self.of_name(name, bound)? {
-            if is_open && !event.is_creation() {
-                let until_then = Bound {
-                    before: event.event_id,
-                    ..bound
-                };
+            let until_then = Bound {
+                before: event.event_id,
+                ..bound
+            };
+            let truncation = self.truncation(until_then).filter(|id| *id > after);
+            if !event.is_creation() && (is_free || truncation.is_some()) {
+                let after = truncation.unwrap_or(after);
                 arrivals.extend(self.arrival(name, after, until_then)?);
             }
-            is_open = self.ends(&event);
+            is_free = self.ends(&event);
             after = event.event_id;
         }
-        if is_open {
-            arrivals.extend(self.arrival(name, after, bound)?);
+        let truncation = self.truncation(bound).filter(|id| *id > after);
+        if is_free || truncation.is_some() {
+            arrivals.extend(self.arrival(name, truncation.unwrap_or(after), bound)?);
         }
         Ok(arrivals)
     }

@@ -99,7 +99,6 @@ impl Rule {
             return Err(Error::BadExpression {
                 argument: "when_condition",
                 problem: "the table has another owner than when the rule was made",
-                is_type: false,
             });
         }
         let terms = Terms {

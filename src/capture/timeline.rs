@@ -1,7 +1,7 @@
 //! What happened to a captured table as a whole: changes of its columns, TRUNCATE, and gaps in
 //! which changes may have gone unnoticed.
 
-use super::lives::{Lives, tenant_parameter};
+use super::lives::tenant_parameter;
 use super::target::oid_parameter;
 use crate::access::SYSTEM_TENANT;
 use crate::db::{self, Mode};
@@ -28,16 +28,16 @@ enum What {
 }
 
 impl Timeline {
-    /// What the log says of the table that these rows are of.
-    pub(super) fn of(lives: &Lives) -> Result<Self, Error> {
+    /// What the log says of a table to readers of one tenant, or of all.
+    pub(super) fn of(tenant_id: Option<&[u8; 16]>, object_type: &str) -> Result<Self, Error> {
         const PLACE: &str = "events";
         let entries = db::query(
             Mode::Read,
             include_str!("../../sql/query/capture_timeline.sql"),
             &[
-                tenant_parameter(lives.tenant_id.as_ref()),
+                tenant_parameter(tenant_id),
                 db::uuid(&SYSTEM_TENANT),
-                db::text(Some(&lives.object_type)),
+                db::text(Some(object_type)),
             ],
             |row| {
                 let recorded_at: TimestampWithTimeZone = row.must(2, PLACE)?;
@@ -51,6 +51,15 @@ impl Timeline {
             },
         )?;
         Ok(Self(entries))
+    }
+
+    /// When all rows came to their end.
+    pub(super) fn truncations(&self) -> Vec<([u8; 16], i64)> {
+        let entries = self.0.iter();
+        entries
+            .filter(|entry| matches!(entry.what, What::Truncated))
+            .map(|entry| (entry.event_id, entry.recorded_at))
+            .collect()
     }
 
     /// The steps after an event, until a time.
@@ -70,15 +79,6 @@ impl Timeline {
                 };
                 (entry.event_id, step)
             })
-    }
-
-    /// The last time before an event, and until a time, that the table lost all of its rows.
-    pub(super) fn emptied(&self, before: [u8; 16], until: i64) -> Option<[u8; 16]> {
-        let entries = self.0.iter().rev();
-        entries
-            .filter(|entry| entry.event_id < before && entry.recorded_at <= until)
-            .find(|entry| matches!(entry.what, What::Truncated))
-            .map(|entry| entry.event_id)
     }
 
     /// Turns the columns of now into those of a time.

@@ -14,7 +14,9 @@ use crate::error::Error;
 use pgrx::pg_sys;
 
 /// The place of OLD and NEW in an expression that is evaluated: the slots of a join.
+#[allow(clippy::unnecessary_cast, reason = "unsigned before Postgres 15")]
 const OLD_SLOT: i32 = pg_sys::INNER_VAR as i32;
+#[allow(clippy::unnecessary_cast, reason = "unsigned before Postgres 15")]
 const NEW_SLOT: i32 = pg_sys::OUTER_VAR as i32;
 
 /// What an expression has to give.

@@ -20,7 +20,6 @@ pub(super) unsafe fn parse(
     let raw = only_expression(text).ok_or(Error::BadExpression {
         argument: wanted.argument(),
         problem: "it is not one expression",
-        is_type: false,
     })?;
     // SAFETY: the parse state lives until it is freed; the range table has OLD first and NEW
     // second, as a trigger's WHEN does.
@@ -45,11 +44,7 @@ pub(super) unsafe fn parse(
         }
         pg_sys::free_parsestate(state);
         if tree.is_null() {
-            return Err(Error::BadExpression {
-                argument: wanted.argument(),
-                problem: "it must be of type jsonb",
-                is_type: true,
-            });
+            return Err(Error::NotJsonb);
         }
         Ok(tree)
     }

@@ -85,7 +85,6 @@ pub(super) unsafe fn check(
         Err(Error::BadExpression {
             argument: wanted.argument(),
             problem,
-            is_type: false,
         })
     };
     // SAFETY: promised by the caller.
@@ -197,6 +196,7 @@ unsafe extern "C-unwind" fn note_function(function: pg_sys::Oid, context: *mut c
 impl Survey {
     /// # Safety
     /// `node` is part of an expression.
+    #[allow(clippy::unnecessary_cast, reason = "unsigned before Postgres 15")]
     unsafe fn note(&mut self, node: *mut pg_sys::Node) {
         use pg_sys::NodeTag as Tag;
         // SAFETY: promised by the caller; a Var is read as one only where the tag says so.

@@ -235,6 +235,19 @@ fn truncate_ends_every_life() {
     assert!(as_of(&mut session, "stock", r#"{"id": 1}"#, &before).is_some());
     assert_eq!(as_of(&mut session, "stock", r#"{"id": 1}"#, &after), None);
     assert!(as_of(&mut session, "stock", r#"{"id": 1}"#, "infinity").is_some());
+    // A row that takes the name of one that went with the others is told from it.
+    session
+        .batch_execute("TRUNCATE stock; INSERT INTO stock (id, name) VALUES (5, 'five'); UPDATE stock SET id = 1")
+        .unwrap();
+    assert_eq!(
+        as_of(&mut session, "stock", r#"{"id": 1}"#, "infinity").unwrap(),
+        r#"{"id": 1, "name": "five", "parts": null, "price": null}"#
+    );
+    assert_eq!(
+        history(&mut session, "stock", "1").len(),
+        4 + 4 + 1 + 4,
+        "two rows that were emptied away, and one with a change of its key"
+    );
 }
 
 #[test]

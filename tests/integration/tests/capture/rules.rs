@@ -75,7 +75,7 @@ fn a_rule_that_fails_breaks_no_write_and_is_marked() {
                 "INSERT INTO run VALUES (1, 'pending', 0), (2, 'pending', 0), (3, 'pending', 1)",
             )
             .unwrap();
-        session.take_notices();
+        let _ = session.take_notices();
         session
             .batch_execute("UPDATE run SET status = 'running'")
             .unwrap();

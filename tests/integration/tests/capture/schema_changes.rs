@@ -210,7 +210,7 @@ fn ddl_goes_on_where_capture_cannot_follow() {
     session
         .batch_execute("ALTER TABLE activity.captures RENAME COLUMN columns TO broken")
         .unwrap();
-    session.take_notices();
+    let _ = session.take_notices();
     session
         .batch_execute("ALTER TABLE item ADD more int; DROP TABLE item")
         .unwrap();
