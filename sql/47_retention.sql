@@ -30,11 +30,14 @@ BEGIN
         RETURN;
     END IF;
     COMMIT;
+    -- What a step decides on has to be what is committed at that moment.
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     FOREACH v_step IN ARRAY activity._maintenance_steps() LOOP
         v_is_first := true;
         LOOP
             v_wait := activity._maintain_step(v_step, v_is_first);
             COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
             EXIT WHEN v_wait IS NULL;
             v_is_first := false;
             PERFORM pg_catalog.pg_sleep(v_wait);

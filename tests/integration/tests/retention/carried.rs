@@ -49,7 +49,7 @@ fn of_month(session: &mut Session) -> Vec<String> {
 
 #[test]
 fn what_is_held_stays_as_it_was_and_every_reader_finds_it() {
-    let database = log_with_months(Cluster::shared(), &[BACK]);
+    let database = log_with_months(quiet_cluster(), &[BACK]);
     let mut session = database.superuser();
     held_month(&mut session);
     let one = event_with_an_id_that_tells_the_time(&mut session);
@@ -119,7 +119,7 @@ fn event_with_an_id_that_tells_the_time(session: &mut Session) -> String {
 
 #[test]
 fn the_whole_month_is_archived_first_and_what_stayed_when_it_goes_itself() {
-    let database = log_with_months(Cluster::shared(), &[BACK]);
+    let database = log_with_months(quiet_cluster(), &[BACK]);
     let folder = database
         .cluster()
         .folder()
@@ -184,7 +184,7 @@ fn archived(session: &mut Session) -> Vec<Vec<String>> {
 
 #[test]
 fn a_hold_that_comes_while_rows_are_carried_over_waits_and_finds_what_is_left() {
-    let database = log_with_months(Cluster::shared(), &[BACK]);
+    let database = log_with_months(quiet_cluster(), &[BACK]);
     let mut session = database.superuser();
     held_month(&mut session);
     keep_for(&mut session, "keep => '1 year'");
@@ -212,7 +212,7 @@ fn a_hold_that_comes_while_rows_are_carried_over_waits_and_finds_what_is_left() 
 
 #[test]
 fn somebody_who_reads_the_log_delays_it_and_no_writer_waits_long() {
-    let database = log_with_months(Cluster::shared(), &[BACK]);
+    let database = log_with_months(quiet_cluster(), &[BACK]);
     let mut session = database.superuser();
     held_month(&mut session);
     session

@@ -244,3 +244,21 @@ fn keys_of_idempotency_go_with_the_partition_of_their_event() {
     let left = session.texts("SELECT idempotency_key FROM activity.idempotency_keys");
     assert_eq!(left, ["young"]);
 }
+
+#[test]
+fn a_session_whose_transactions_are_serializable_maintains_as_any_other() {
+    for isolation in ["repeatable read", "serializable"] {
+        let database = log_with_months(quiet_cluster(), &[14, 15]);
+        let mut session = database.superuser();
+        keep_for(&mut session, "keep => '1 year'");
+        session
+            .batch_execute(&format!(
+                "SELECT activity.hold('{TENANT_A}', 'a case', actor_id => 'u1');
+                 SET default_transaction_isolation = '{isolation}'"
+            ))
+            .unwrap();
+        let summary = maintain(&mut session);
+        assert_eq!(summary["ok"], true, "{isolation}: {summary}");
+        assert_eq!(count(&mut session, TENANT_B, 15), 0);
+    }
+}

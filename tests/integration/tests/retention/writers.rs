@@ -59,6 +59,20 @@ fn no_writer_waits_or_fails_while_partitions_come_and_go() {
     session
         .batch_execute("SELECT activity.register_action('user.created')")
         .unwrap();
+    // Of two months something stays, so they are replaced instead of detached.
+    session
+        .batch_execute(
+            "SELECT activity.hold(reason => 'a case', object_type => 'doc', object_id => 'held')",
+        )
+        .unwrap();
+    for back in [15, 18] {
+        session
+            .batch_execute(&format!(
+                "INSERT INTO activity.events (recorded_at, occurred_at, xact, gen, event_id, tenant_id, action, status, source, object_type, object_id, metadata) \
+                 VALUES (test.month({back}), test.month({back}), '1', 1, gen_random_uuid(), '{TENANT_A}', 'doc.read', 'success', 'api', 'doc', 'held', '{{}}')"
+            ))
+            .unwrap();
+    }
     let is_over = AtomicBool::new(false);
     let (written, longest) = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..3)
@@ -92,6 +106,8 @@ fn no_writer_waits_or_fails_while_partitions_come_and_go() {
         (written, watcher.join().unwrap())
     });
     assert!(longest < LIMIT, "a writer waited {longest:?} for a lock");
+    let held = session.number("SELECT count(*) FROM activity.events WHERE object_id = 'held'");
+    assert_eq!(held, 2);
     let kept = session.number("SELECT count(*) FROM activity.events WHERE action = 'user.created'");
     assert_eq!(kept.unsigned_abs(), written);
 }
