@@ -225,7 +225,7 @@ fn fill_from_later(
         if limit.is_some_and(|limit| limit < event.event_id) {
             break;
         }
-        if let Some(old) = event.change().as_ref().and_then(Change::old) {
+        if let Some(old) = event.change().as_ref().and_then(Change::before) {
             row.fill(old).map_err(unreadable)?;
         }
     }

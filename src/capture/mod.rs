@@ -10,6 +10,7 @@ mod expression;
 mod history;
 mod lives;
 mod pause;
+mod prepared;
 mod rules;
 mod schema_changes;
 mod shape;
