@@ -149,10 +149,10 @@ fn who_has_no_role_gets_nowhere() {
 const TABLES: &[(&str, [&str; 4])] = &[
     ("action_versions", ["r", "r", "r", "r"]),
     ("actions", ["r", "r", "r", "r"]),
-    ("consumer_cursors", ["", "", "", ""]),
-    ("consumers", ["", "r", "r", "r"]),
     ("capture_rules", ["", "", "r", "r"]),
     ("captures", ["", "", "r", "r"]),
+    ("consumer_cursors", ["", "", "", ""]),
+    ("consumers", ["", "r", "r", "r"]),
     ("events", ["", "r", "", ""]),
     ("idempotency_keys", ["", "", "", ""]),
     ("incarnations", ["", "", "r", "r"]),
