@@ -117,8 +117,9 @@ fn maintenance_steps() -> Vec<String> {
 /// Does a piece of a step's work, in the transaction of the caller, who commits it: after how many
 /// seconds it wants to be called again, or NULL when the step is finished.
 #[pg_extern(name = "_maintain_step", volatile, parallel_unsafe)]
-fn maintain_step(step: &str, is_first: bool) -> Result<Option<f64>, ErrorReport> {
-    Ok(advance(step, is_first)?)
+fn maintain_step(step: Option<&str>, is_first: Option<bool>) -> Result<Option<f64>, ErrorReport> {
+    let step = step.ok_or(Error::Missing { argument: "step" })?;
+    Ok(advance(step, is_first.unwrap_or(true))?)
 }
 
 /// Ends the run; its summary.

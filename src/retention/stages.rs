@@ -47,10 +47,10 @@ pub fn close() -> Result<Work, Error> {
 /// that is under way.
 pub fn expire() -> Result<Work, Error> {
     let rules = Rules::read()?;
-    if let Some(sweep) = run::with(|run| run.sweep.take())? {
-        if sweep.digest == rules.digest {
-            return go_on(sweep);
-        }
+    if let Some(sweep) = run::with(|run| run.sweep.take())?
+        && sweep.digest == rules.digest
+    {
+        return go_on(sweep);
     }
     let (entries, clock) = (ledger::entries()?, Clock::read()?);
     let candidate =

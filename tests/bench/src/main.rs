@@ -8,6 +8,7 @@ mod notification;
 mod pages;
 mod recording;
 mod report;
+mod retention;
 mod statistics;
 
 use activity_log_integration::{Cluster, Options, Session};
@@ -24,13 +25,14 @@ use std::process::ExitCode;
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// What would disturb the measurement is off; the rest is as installed.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("shared_buffers", "512MB"),
     ("max_wal_size", "8GB"),
     ("checkpoint_timeout", "1h"),
     ("full_page_writes", "off"),
     ("autovacuum", "off"),
     ("jit", "off"),
+    ("activity.maintenance_interval", "0"),
 ];
 
 /// One way of writing in one round.
@@ -49,6 +51,8 @@ struct Plan {
     extent: Extent,
     capture: CaptureExtent,
     notification: notification::Extent,
+    /// Events of the month that is removed.
+    month: u64,
 }
 
 impl Plan {
@@ -75,6 +79,7 @@ impl Plan {
                     listeners: 20,
                     deliveries: 20,
                 },
+                month: month().unwrap_or(20_000),
             };
         }
         let extent = Extent {
@@ -98,8 +103,14 @@ impl Plan {
                 listeners: 1_000,
                 deliveries: 500,
             },
+            month: month().unwrap_or(10_000_000),
         }
     }
+}
+
+/// What `RETENTION_EVENTS` asks for.
+fn month() -> Option<u64> {
+    std::env::var("RETENTION_EVENTS").ok()?.parse().ok()
 }
 
 fn main() -> ExitCode {
@@ -129,7 +140,16 @@ fn run(plan: &Plan) -> Outcome<()> {
         plan.notification.listeners
     );
     let notification = notification::measure(&plan.notification)?;
-    let report = Report::new(environment, &samples, &pages, captured, notification);
+    eprintln!("measuring the removal of {} events", plan.month);
+    let removals = retention::measure(&cluster, plan.month)?;
+    let report = Report::new(
+        environment,
+        &samples,
+        &pages,
+        captured,
+        notification,
+        removals,
+    );
     report.print();
     match std::env::var_os("BENCH_JSON") {
         Some(path) => report.write_json(path.as_ref()),

@@ -50,6 +50,8 @@ pub fn measure(cluster: &Cluster, extent: &Extent) -> Outcome<Vec<PageSample>> {
         .replace("{tenant}", &TENANT.to_string());
     superuser.batch_execute(&history)?;
     superuser.batch_execute("VACUUM ANALYZE activity.events")?;
+    // As in a log that is looked after: past partitions are closed.
+    superuser.batch_execute("CALL activity.maintain()")?;
     let mut session = database.connect_as("bench_reader");
     let page = session
         .prepare("SELECT * FROM activity.list(tenant_id => $1, cursor => $2, page_size => $3)")?;

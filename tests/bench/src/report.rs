@@ -5,6 +5,7 @@ use crate::meter::Usage;
 use crate::notification::Notification;
 use crate::pages::{Depth, PageSample};
 use crate::recording::Work;
+use crate::retention::{self, Removal};
 use crate::statistics::Spread;
 use crate::{Outcome, WorkSample};
 use activity_log_integration::Cluster;
@@ -63,6 +64,7 @@ pub struct Report {
     pages: Vec<(Depth, Vec<PageSample>)>,
     capture: CaptureReport,
     notification: Notification,
+    removals: Vec<Removal>,
 }
 
 impl Report {
@@ -73,6 +75,7 @@ impl Report {
         pages: &[PageSample],
         capture: CaptureReport,
         notification: Notification,
+        removals: Vec<Removal>,
     ) -> Self {
         let of_work = |work| samples.iter().copied().filter(|s| s.work == work).collect();
         let of_depth = |depth| pages.iter().copied().filter(|s| s.depth == depth).collect();
@@ -82,6 +85,7 @@ impl Report {
             pages: Depth::ALL.map(|depth| (depth, of_depth(depth))).into(),
             capture,
             notification,
+            removals,
         }
     }
 
@@ -141,6 +145,7 @@ impl Report {
             println!("{}", ratio.line());
         }
         self.notification.print();
+        retention::print(&self.removals);
     }
 
     /// Writes it for programs: every sample, then every ratio, one JSON object a line.
@@ -159,7 +164,9 @@ impl Report {
         let ratios = self.ratios().into_iter().map(|ratio| ratio.json());
         let told = self.notification.json();
         let captured = self.capture.lines();
-        for mut line in works.chain(pages).chain(captured).chain(ratios).chain(told) {
+        let removals = self.removals.iter().map(retention::json);
+        let measured = works.chain(pages).chain(captured).chain(ratios);
+        for mut line in measured.chain(told).chain(removals) {
             let Environment {
                 server,
                 build,

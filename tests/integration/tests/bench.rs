@@ -64,6 +64,11 @@ fn the_benchmark_measures_every_way_of_writing_every_depth_and_every_audit() {
     );
     let deliveries = lines.iter().filter(|line| line["kind"] == "delivery");
     assert_eq!(deliveries.count(), 2);
+    let removals = lines.iter().filter(|line| line["kind"] == "removal");
+    let removals: Vec<&Value> = removals.collect();
+    assert_eq!(removals.len(), 2);
+    assert_eq!(removals[0]["left_bytes"], 0, "the month is gone");
+    assert!(removals[0]["wal_bytes"].as_i64() < removals[1]["wal_bytes"].as_i64());
     let ratios = lines.iter().filter(|line| line["kind"] == "ratio");
     assert!(ratios.clone().count() > 8 + 12);
     assert!(

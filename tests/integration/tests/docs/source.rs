@@ -138,6 +138,7 @@ pub fn sqlstate(code: &str) -> &'static str {
         "DUPLICATE_OBJECT" => "42710",
         "DATATYPE_MISMATCH" => "42804",
         "INVALID_OBJECT_DEFINITION" => "42P17",
+        "INVALID_TRANSACTION_TERMINATION" => "2D000",
         "INTERNAL_ERROR" => "XX000",
         "LOCK_NOT_AVAILABLE" => "55P03",
         "SUCCESSFUL_COMPLETION" => "00000",

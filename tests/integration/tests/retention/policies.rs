@@ -80,9 +80,7 @@ fn a_shorter_policy_of_a_tenant_removes_its_rows_and_only_these() {
 fn a_longer_policy_of_an_action_keeps_its_events_beyond_the_default() {
     let database = log_with_months(quiet_cluster(), &[14]);
     let mut session = database.superuser();
-    let logins = session.number(&format!(
-        "SELECT count(*) FROM activity.events WHERE action = 'auth.login'"
-    ));
+    let logins = session.number("SELECT count(*) FROM activity.events WHERE action = 'auth.login'");
     keep_for(&mut session, "keep => '1 year'");
     keep_for(&mut session, "keep => '7 years', action => 'auth.*'");
     assert_eq!(maintain(&mut session)["ok"], true);
