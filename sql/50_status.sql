@@ -136,6 +136,36 @@ BEGIN
     RETURN QUERY VALUES ('protection', 'pins of roles that do not exist', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'The role that was meant is not pinned: SELECT * FROM activity.role_tenants;' END);
 
+    IF to_regclass('activity.captures') IS NOT NULL THEN
+        SELECT count(*) INTO v_number FROM activity.captures;
+        RETURN QUERY VALUES ('capture', 'captured tables', v_number::text, true, NULL::text);
+        SELECT count(*) INTO v_number FROM activity._capture_soundness(NULL) s WHERE NOT s.is_sound;
+        RETURN QUERY VALUES ('capture', 'triggers missing or disabled', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT * FROM activity.coverage(); shows where. SELECT activity.setup(); puts them back. Find out who took them away.' END);
+        SELECT count(*) INTO v_number FROM activity._captured_tables() t WHERE t.relation IS NULL;
+        RETURN QUERY VALUES ('capture', 'tables that are gone', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT * FROM activity.coverage(); names them. SELECT activity.setup(); forgets them.' END);
+        SELECT count(*) INTO v_number FROM activity.captures c
+        WHERE c.paused_at IS NOT NULL AND (c.paused_until IS NULL OR c.paused_until > clock_timestamp());
+        RETURN QUERY VALUES ('capture', 'paused tables', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT * FROM activity.coverage(); names them. SELECT activity.resume(...);' END);
+        RETURN QUERY
+            SELECT 'capture', format('%I.%I', c.schema_name, c.table_name), c.state, false, c.advice
+            FROM activity.coverage() c
+            WHERE c.object_type IS NOT NULL AND c.state <> 'active';
+        -- The last of them are enough to know.
+        SELECT count(*) INTO v_number
+        FROM (SELECT FROM activity.events e
+              WHERE e.tenant_id = '00000000-0000-0000-0000-000000000000' AND e.source = 'capture'
+                AND e.metadata @> '{"missing_tenant": true}'
+              ORDER BY e.occurred_at DESC LIMIT 1000) AS missing;
+        RETURN QUERY VALUES ('capture', 'changes without a tenant', CASE WHEN v_number = 1000 THEN '1000 or more' ELSE v_number::text END, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'Their rows name a tenant that activity.tenants does not know, or none: they are in the log of the system tenant.' END);
+        v_number := activity._missing_event_triggers();
+        RETURN QUERY VALUES ('capture', 'missing event triggers', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT activity.setup(); puts them back. Without them changes of captured tables go unnoticed.' END);
+    END IF;
+
     v_key := activity._key_state();
     RETURN QUERY VALUES ('privacy', 'key for addresses', v_key, v_key = 'file',
         CASE v_key

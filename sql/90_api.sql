@@ -50,6 +50,7 @@ GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_aud
 ALTER FUNCTION activity.migrate() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.clear_context() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.rotate_ip_key() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.coverage() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.retention_preview() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.unschedule_maintenance() CALLED ON NULL INPUT;
 
@@ -116,6 +117,26 @@ COMMENT ON FUNCTION activity.prometheus IS 'The same as text that Prometheus scr
 GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
 
+-- Capture ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.attach TO activity_admin;
+COMMENT ON FUNCTION activity.attach IS 'Captures the changes of a table that the caller owns; returns the capture''s id. The tenant comes from tenant_column (tenant_id where the table has it), else tenant_id, else the context. level: auto, row or statement. replicated: also what arrives by replication.';
+GRANT EXECUTE ON FUNCTION activity.detach TO activity_admin;
+COMMENT ON FUNCTION activity.detach IS 'Ends the capture of a table; what was captured stays. Returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.pause TO activity_admin;
+COMMENT ON FUNCTION activity.pause IS 'Stops the capture of a table until resume(), or until a time; the reason is recorded. Returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.resume TO activity_admin;
+COMMENT ON FUNCTION activity.resume IS 'Ends a pause; returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.on_change TO activity_admin;
+COMMENT ON FUNCTION activity.on_change IS 'Records an event of its own when a row of a captured table makes a transition: when_condition and metadata are SQL over OLD and NEW. Returns the rule''s id.';
+GRANT EXECUTE ON FUNCTION activity.drop_rule TO activity_admin;
+COMMENT ON FUNCTION activity.drop_rule IS 'Ends a rule of on_change(); returns its id.';
+GRANT EXECUTE ON FUNCTION activity.coverage TO activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.coverage IS 'Every table with the state of its capture, and what to do about it.';
+GRANT EXECUTE ON FUNCTION activity.object_history TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.object_history IS 'Everything that happened to one object, newest first, with a row for each field that changed.';
+GRANT EXECUTE ON FUNCTION activity.row_as_of TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.row_as_of IS 'A row of a captured table as it stood at a time, told by the log; $inexact lists the columns that are not exact. NULL if there was none.';
+
 -- Read -------------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.list TO activity_reader, activity_auditor, activity_admin;
 COMMENT ON FUNCTION activity.list IS 'One page of a tenant''s log, newest occurrence first; a row''s cursor gives what follows it.';
@@ -125,6 +146,21 @@ COMMENT ON FUNCTION activity.get IS 'One event by its id; no row if there is non
 GRANT EXECUTE ON FUNCTION activity.visible_tenant TO activity_reader;
 COMMENT ON FUNCTION activity.visible_tenant IS 'The tenant whose events row security lets the current user see: that of the context.';
 
+-- Stream -----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.read_stream TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.read_stream IS 'Events that have become visible since the cursor, each once, then a row that has only next_cursor; without tenant_id, auditors read every tenant.';
+GRANT EXECUTE ON FUNCTION activity.stream_start TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.stream_start IS 'A cursor for read_stream(): from now on, or from a time of recording on.';
+GRANT EXECUTE ON FUNCTION activity.create_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.create_consumer IS 'Makes a durable consumer of the stream that begins now, or goes on with one that is there with the same arguments; returns its cursor.';
+GRANT EXECUTE ON FUNCTION activity.poll TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.poll IS 'What follows the cursor that the consumer has acknowledged, as read_stream() gives it; the session holds the consumer from then on.';
+GRANT EXECUTE ON FUNCTION activity.ack TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.ack IS 'Moves a consumer to a cursor, forward or back; returns the one that it replaces.';
+GRANT EXECUTE ON FUNCTION activity.drop_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.drop_consumer IS 'Forgets a consumer and its cursor.';
+-- Called by the view consumers as the role that reads it.
+GRANT EXECUTE ON FUNCTION activity._consumer_lag TO activity_reader, activity_auditor, activity_admin;
 -- Retention --------------------------------------------------------------------------------------
 GRANT EXECUTE ON PROCEDURE activity.maintain TO activity_admin;
 COMMENT ON PROCEDURE activity.maintain IS 'One run of the upkeep: makes partitions ahead, closes past ones, removes what retention gives up. Commits between its steps.';

@@ -154,12 +154,45 @@ fn is_auditor() -> bool {
     has_role(c"activity_auditor")
 }
 
+/// The tenant to read: the argument's or the context's. A plain reader who has set a context
+/// stays inside it: an argument that differs is a mistake or an attack.
+pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
+    let of_context = context::current().tenant_id;
+    let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
+    check_tenant(&tenant, Purpose::Read)?;
+    if of_context.is_some_and(|context| context != tenant) && !reads_all_tenants() {
+        let problem = (
+            "a tenant other than that of the context",
+            "Set the context to the tenant that is to be read.",
+        );
+        return Err(denied(&tenant, Purpose::Read, problem));
+    }
+    Ok(tenant)
+}
+
+/// The tenant to read where no argument names one: that of the context. Without one, `None` for who
+/// may read every tenant: then [`may_reach`] decides of each event.
+///
+/// # Errors
+/// As for [`readable_tenant`].
+pub fn readable_tenants() -> Result<Option<[u8; 16]>, Error> {
+    if context::current().tenant_id.is_none() && reads_all_tenants() {
+        return Ok(None);
+    }
+    readable_tenant(None).map(Some)
+}
+
 /// Whether the caller may administer the log.
 pub fn is_admin() -> bool {
     has_role(c"activity_admin")
 }
 
-/// Whether the current user has the privileges of a role of ours; superusers have all.
+/// Whether the current user has the privileges of the role of that name.
+pub fn has_role_named(name: &str) -> bool {
+    std::ffi::CString::new(name).is_ok_and(|name| has_role(&name))
+}
+
+/// Whether the current user has the privileges of a role; superusers have all.
 fn has_role(name: &CStr) -> bool {
     // SAFETY: catalog look-ups; a role that was dropped gives InvalidOid.
     unsafe {

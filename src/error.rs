@@ -7,6 +7,7 @@
 // The environment and the server's variables can only be set in unsafe code.
 #![allow(unsafe_code)]
 
+use crate::clock;
 use activity_log_core::registry::schema::Problem;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
@@ -58,6 +59,14 @@ pub enum Error {
         what: Cow<'static, str>,
         hint: &'static str,
     },
+    /// A captured row has no tenant, and its capture demands one (22004).
+    NoRowTenant,
+    /// A trigger names a capture that does not exist (55000).
+    OrphanTrigger,
+    /// A trigger function was called by something else than the trigger it is made for (39P01).
+    NotItsTrigger,
+    /// The same for a function of an event trigger (39P03).
+    NotItsEventTrigger,
     /// The log can't be changed (42501).
     AppendOnly { relation: String },
     /// Events of a batch are bad; nothing was written (the SQLSTATE of the first).
@@ -65,6 +74,44 @@ pub enum Error {
         total: usize,
         problems: Vec<(usize, Error)>,
     },
+    /// This kind of relation can't be captured (42809).
+    WrongKind { what: &'static str },
+    /// A column that the table does not have is named (42703).
+    UndefinedColumn {
+        argument: &'static str,
+        position: usize,
+    },
+    /// Something exists already (42710).
+    Exists {
+        what: Cow<'static, str>,
+        hint: &'static str,
+    },
+    /// An expression of a rule is none that a rule may have (42P17).
+    BadExpression {
+        argument: &'static str,
+        problem: &'static str,
+    },
+    /// The metadata of a rule has another type (42804).
+    NotJsonb,
+    /// A table without a primary key has no rows to tell apart (0A000).
+    NoKey,
+    /// The key file can't be used (F0000).
+    KeyFile { problem: &'static str },
+    /// A cursor of the stream stands where this server will never come to (55000).
+    LostPlace { problem: &'static str },
+    /// What a cursor of the stream has still to read is gone in part (55000).
+    BehindRetention {
+        /// How far the reader has come, in the microseconds of the server.
+        reached: i64,
+        /// Where the events go on.
+        goes_on: i64,
+    },
+    /// A partition lacks an index that streaming reads (55000).
+    NoStreamIndex { partition: String },
+    /// A consumer of this name is another one (42710).
+    ConsumerExists { name: String },
+    /// Another session holds the consumer (55P03).
+    ConsumerHeld { name: String, process: Option<i32> },
     /// `maintain()` was called where it can't commit (2D000).
     InTransactionBlock,
     /// Events would be kept for a shorter time (22023); the detail says which would go.
@@ -74,8 +121,6 @@ pub enum Error {
         what: &'static str,
         hint: &'static str,
     },
-    /// The key file can't be used (F0000).
-    KeyFile { problem: &'static str },
     /// An archive is not what its manifest says (XX001).
     ArchiveDamaged { problem: String },
     /// A file of an archive can't be read or written (58030, 58P01, 53100).
@@ -157,6 +202,22 @@ impl Error {
                 Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 "no tenant: tenant_id is neither given nor in the context".into(),
             ),
+            Self::NoRowTenant => (
+                Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                "no tenant: the captured row does not say whose it is".into(),
+            ),
+            Self::NotItsEventTrigger => (
+                Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
+                "a function of activity_log's event triggers was not called by one".into(),
+            ),
+            Self::NotItsTrigger => (
+                Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "a trigger function of activity_log was not called by its trigger".into(),
+            ),
+            Self::OrphanTrigger => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "a trigger of activity_log names a capture that does not exist".into(),
+            ),
             Self::Invalid {
                 argument, problem, ..
             } => (
@@ -206,6 +267,30 @@ impl Error {
                     format!("{} of {total} events can't be recorded", problems.len()),
                 )
             }
+            Self::WrongKind { what } => (
+                Code::ERRCODE_WRONG_OBJECT_TYPE,
+                format!("{what} can't be captured"),
+            ),
+            Self::UndefinedColumn { argument, .. } => (
+                Code::ERRCODE_UNDEFINED_COLUMN,
+                format!("{argument} names a column that the table does not have"),
+            ),
+            Self::Exists { what, .. } => (
+                Code::ERRCODE_DUPLICATE_OBJECT,
+                format!("{what} is captured already"),
+            ),
+            Self::BadExpression { argument, problem } => (
+                Code::ERRCODE_INVALID_OBJECT_DEFINITION,
+                format!("{argument} of a rule is refused: {problem}"),
+            ),
+            Self::NotJsonb => (
+                Code::ERRCODE_DATATYPE_MISMATCH,
+                "metadata of a rule must be of type jsonb".into(),
+            ),
+            Self::NoKey => (
+                Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+                "a table without a primary key has no rows that can be told apart".into(),
+            ),
             Self::InTransactionBlock => (
                 Code::ERRCODE_INVALID_TRANSACTION_TERMINATION,
                 "activity.maintain() can't run inside a transaction block".into(),
@@ -221,6 +306,31 @@ impl Error {
             Self::KeyFile { problem } => (
                 Code::ERRCODE_CONFIG_FILE_ERROR,
                 format!("activity.key_file {problem}"),
+            ),
+            Self::LostPlace { problem } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the stream can't go on from this cursor: {problem}"),
+            ),
+            Self::BehindRetention { .. } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "events behind this cursor have left the log before they were read".into(),
+            ),
+            Self::NoStreamIndex { partition } => (
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("partition \"{partition}\" lacks an index that streaming reads"),
+            ),
+            Self::ConsumerExists { name } => (
+                Code::ERRCODE_DUPLICATE_OBJECT,
+                format!(
+                    "consumer \"{name}\" exists with another tenant, other actions or another owner"
+                ),
+            ),
+            Self::ConsumerHeld { name, process } => (
+                Code::ERRCODE_LOCK_NOT_AVAILABLE,
+                match process {
+                    Some(process) => format!("consumer \"{name}\" is held by process {process}"),
+                    None => format!("consumer \"{name}\" is held by another process"),
+                },
             ),
             Self::ArchiveDamaged { problem } => (
                 Code::ERRCODE_DATA_CORRUPTED,
@@ -291,6 +401,13 @@ impl Error {
                     .to_string(),
             ),
             Self::Batch { problems, .. } => Some(batch_detail(problems)),
+            Self::UndefinedColumn { argument, position } => {
+                Some(serde_json::json!({"argument": argument, "position": position}).to_string())
+            }
+            Self::BehindRetention { reached, goes_on } => Some(
+                serde_json::json!({"read_until": clock::text(*reached), "goes_on_at": clock::text(*goes_on)})
+                    .to_string(),
+            ),
             Self::NotConfirmed { detail } => Some(detail.to_string()),
             _ => None,
         }
@@ -306,6 +423,16 @@ impl Error {
             Self::NoTenant => {
                 "Give tenant_id, or set the context in the same transaction: a local context \
                  lasts one transaction."
+            }
+            Self::NoRowTenant => {
+                "The table was attached with on_missing_tenant => 'error'. Give the row a tenant \
+                 that activity.tenants knows, or set the context."
+            }
+            Self::NotItsEventTrigger => "activity.setup() makes the event triggers.",
+            Self::NotItsTrigger => "activity.setup() and activity.attach() make the triggers.",
+            Self::OrphanTrigger => {
+                "activity.coverage() lists it; activity.attach() captures the table anew, DROP \
+                 TRIGGER ends it."
             }
             Self::Invalid { hint, .. } => (*hint)?,
             Self::TooLarge { setting, .. } => {
@@ -332,9 +459,41 @@ impl Error {
             Self::Batch { .. } => {
                 "Nothing was written. on_error => 'skip' records the good events and lists the bad ones."
             }
+            Self::WrongKind { .. } => {
+                "Ordinary and partitioned tables outside the catalog and the log can be captured."
+            }
+            Self::UndefinedColumn { .. } => {
+                "Column names are written as they are stored, without quotes."
+            }
+            Self::Exists { hint, .. } => hint,
+            Self::BadExpression { .. } => {
+                "An expression reads the rows OLD and NEW, calls only functions of superusers and \
+                 of the table's owner, and gives the same for the same rows."
+            }
+            Self::NotJsonb => "jsonb_build_object() and to_jsonb() make it.",
+            Self::NoKey => "activity.list(object_type => ...) gives the changes of all its rows.",
             Self::KeyFile { .. } => {
                 "The file must be readable by the server, lie outside the data directory and hold \
                  32 bytes as 64 hexadecimal digits."
+            }
+            Self::LostPlace { .. } => {
+                "activity.stream_start(at => ...) gives a cursor that goes on at a time: \
+                 what was read since then comes again."
+            }
+            Self::BehindRetention { goes_on, .. } => {
+                return Some(format!(
+                    "activity.stream_start(at => '{}') gives a cursor that goes on with what is left.",
+                    clock::text(*goes_on)
+                ));
+            }
+            Self::NoStreamIndex { .. } => {
+                "Make the indexes of activity.events again on this partition: detach and attach it."
+            }
+            Self::ConsumerExists { .. } => {
+                "Take another name, or drop that one with activity.drop_consumer()."
+            }
+            Self::ConsumerHeld { .. } => {
+                "It is free when that session ends, or runs DISCARD ALL or pg_advisory_unlock_all()."
             }
             Self::ArchiveDamaged { .. } => {
                 "Nothing of it was taken over. Fetch the two files from a backup of the folder."
@@ -449,7 +608,7 @@ pub fn warning(code: PgSqlErrorCode, message: String, hint: &str) {
         .report(PgLogLevel::WARNING);
 }
 
-/// Tells the client something that is no problem.
+/// Tells the client something that is no mistake.
 pub fn notice(message: String, hint: &str) {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 
 mod access;
 mod archive;
+mod capture;
 mod clock;
 mod context;
 mod db;
@@ -27,6 +28,7 @@ mod schema;
 mod settings;
 mod setup;
 mod shared;
+mod stream;
 mod value;
 mod worker;
 

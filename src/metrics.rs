@@ -6,7 +6,7 @@
 
 use crate::db::{self, Mode};
 use crate::error::Error;
-use crate::shared::{self, COUNT, Counter, Database, EVENTS, SOURCES, STATUSES};
+use crate::shared::{self, COUNT, Database, EVENTS, SOURCES, STATUSES};
 use crate::value::JsonbOut;
 use crate::{clock, home};
 use activity_log_core::metrics::{Kind, Metric, Sample, exposition};
@@ -14,7 +14,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 /// Adds to a figure of this database at once, whatever becomes of the transaction.
-pub use crate::shared::add;
+pub use crate::shared::{Counter, add};
 
 /// The figure that an error of recording counts in.
 pub fn reason(error: &Error) -> Counter {
@@ -162,14 +162,14 @@ const FAMILIES: [Family; 15] = [
         &[(Counter::CaptureOmittedValues, "")],
     ),
     one(
-        "activity_log_capture_truncated_statements_total",
-        "Statements of which not every row was captured.",
-        &[(Counter::CaptureTruncatedStatements, "")],
+        "activity_log_capture_summaries_total",
+        "Events that each stand for the many rows of a statement.",
+        &[(Counter::CaptureSummaries, "")],
     ),
     one(
-        "activity_log_capture_errors_total",
-        "Rows whose capture failed.",
-        &[(Counter::CaptureErrors, "")],
+        "activity_log_capture_failed_rules_total",
+        "Rules of on_change() that could not be applied to a row.",
+        &[(Counter::CaptureFailedRules, "")],
     ),
 ];
 

@@ -9,7 +9,7 @@ use crate::db;
 use crate::error::Error;
 use crate::record::{Event, Stamp};
 use crate::settings::{self, Notify};
-use crate::shared::{self, Counter, Teller};
+use crate::shared::{self, Counter, Teller, Written};
 use crate::value;
 use activity_log_core::notify::{ALL_TENANTS, EVERYBODY, channel as channel_of};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -18,22 +18,29 @@ use pgrx::{Uuid, pg_sys};
 
 /// Notes events that were written: they are counted, and their tenants' readers told, when the
 /// transaction commits.
-pub fn wrote(events: &[(Stamp, Event<'_>)]) -> Result<(), Error> {
+pub fn wrote(events: &[(Stamp, Event<'_>)]) {
     let teller = match settings::NOTIFY.get() {
         Notify::Worker => Some(Teller::Worker),
         Notify::Commit => Some(Teller::Transaction),
         Notify::Off => None,
     };
-    for (_, event) in events {
-        let tenant = &event.tenant_id;
-        let is_first = shared::wrote(tenant, event.source, event.status, size(event), teller);
-        if is_first && teller == Some(Teller::Transaction) {
-            ring(&channel_of(tenant));
-            ring(ALL_TENANTS);
-            shared::add(Counter::DoorbellsByWriter, 1);
+    let written = events.iter().map(|(_, event)| Written {
+        tenant_id: &event.tenant_id,
+        source: event.source,
+        status: event.status,
+        bytes: size(event),
+    });
+    let mut told = Vec::new();
+    shared::wrote(written, teller, |tenant| {
+        if teller == Some(Teller::Transaction) {
+            told.push(*tenant);
         }
+    });
+    for tenant in told {
+        ring(&channel_of(&tenant));
+        ring(ALL_TENANTS);
+        shared::add(Counter::DoorbellsByWriter, 1);
     }
-    Ok(())
 }
 
 fn size(event: &Event<'_>) -> usize {
@@ -46,7 +53,8 @@ fn size(event: &Event<'_>) -> usize {
         &event.user_agent,
     ];
     let texts = texts.into_iter().flatten().map(|text| text.len());
-    event.action.len() + event.metadata.len() + texts.sum::<usize>()
+    let changes = event.changes.as_ref().map_or(0, |changes| changes.len());
+    event.action.len() + event.metadata.len() + changes + texts.sum::<usize>()
 }
 
 /// Notifies a channel when the transaction commits. The server sends each only once.

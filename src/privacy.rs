@@ -3,7 +3,8 @@
 use crate::db::{self, Mode, Relation};
 use crate::error::{self, Error};
 use crate::settings::{self, RedactAddresses};
-use activity_log_core::jsonb::Jsonb;
+use activity_log_core::jsonb::{BuildError, Jsonb, Value};
+pub use activity_log_core::privacy::MemberClass;
 use activity_log_core::privacy::{
     AddressKey, AddressMode, FingerprintKey, ScrubOptions, Scrubber, TextKind, epoch_secret,
     key_id, network_prefix,
@@ -91,6 +92,37 @@ pub fn scrub_text<'a>(
 ) -> Result<Cow<'a, str>, Error> {
     let keys = tenant_keys(tenant)?;
     Ok(scrubber()?.scrub_text(text, kind, keys.fingerprint.as_ref()))
+}
+
+/// What the name of a column says about its values, under the present settings.
+pub fn classify(name: &str) -> Result<MemberClass, Error> {
+    Ok(scrubber()?.classify(name))
+}
+
+/// The scrubber with the keys of one tenant, for many values.
+pub struct TenantScrubber {
+    scrubber: Rc<Scrubber>,
+    keys: Rc<TenantKeys>,
+}
+
+impl TenantScrubber {
+    pub fn new(tenant: &[u8; 16]) -> Result<Self, Error> {
+        Ok(Self {
+            scrubber: scrubber()?,
+            keys: tenant_keys(tenant)?,
+        })
+    }
+
+    /// The value of a column as a document of its own, without secrets; `None` if it holds none.
+    pub fn hidden(
+        &self,
+        name: &str,
+        class: MemberClass,
+        value: Value<'_>,
+    ) -> Result<Option<Vec<u8>>, BuildError> {
+        let fingerprints = self.keys.fingerprint.as_ref();
+        self.scrubber.scrub_member(name, class, value, fingerprints)
+    }
 }
 
 fn scrubber() -> Result<Rc<Scrubber>, Error> {

@@ -23,9 +23,19 @@ extension_sql_file!(
     requires = ["privacy", record::api::record]
 );
 extension_sql_file!(
+    "../sql/41_capture.sql",
+    name = "capture_triggers",
+    requires = ["record_helpers"]
+);
+extension_sql_file!(
+    "../sql/42_capture_state.sql",
+    name = "capture_state",
+    requires = ["capture_triggers"]
+);
+extension_sql_file!(
     "../sql/47_retention.sql",
     name = "retention",
-    requires = ["record_helpers"]
+    requires = ["capture_state"]
 );
 extension_sql_file!(
     "../sql/50_status.sql",

@@ -74,6 +74,8 @@ pub static REDACT_KEYS: GucSetting<Option<CString>> = GucSetting::<Option<CStrin
 pub static REDACT_ADDRESSES: GucSetting<RedactAddresses> =
     GucSetting::<RedactAddresses>::new(RedactAddresses::Off);
 pub static MAX_METADATA_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
+pub static MAX_VALUE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
+pub static CAPTURE_ROW_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(0);
 pub static REQUIRE_PIN: GucSetting<bool> = GucSetting::<bool>::new(false);
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::Worker);
 pub static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(20);
@@ -110,6 +112,7 @@ pub fn define() {
     define_context();
     define_policy();
     define_redaction();
+    define_capture();
     define_notification();
     reserve_prefix();
 }
@@ -290,6 +293,29 @@ fn define_redaction() {
             None,
         );
     }
+}
+
+fn define_capture() {
+    GucRegistry::define_int_guc(
+        c"activity.max_value_size",
+        c"Largest value of a captured column, in bytes.",
+        c"A larger one is left out; its length and SHA-256 are recorded in its place.",
+        &MAX_VALUE_SIZE,
+        64,
+        1024 * 1024,
+        GucContext::Suset,
+        GucFlags::UNIT_BYTE,
+    );
+    GucRegistry::define_int_guc(
+        c"activity.capture_row_limit",
+        c"A captured statement that changes more rows than this is recorded as one event; 0 records every row.",
+        c"The event has the number of rows and a few of them. Tables that are captured row by row are not concerned.",
+        &CAPTURE_ROW_LIMIT,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 /// Makes a mistyped `activity.*` setting an error instead of a silent placeholder.

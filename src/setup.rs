@@ -1,5 +1,6 @@
 //! `setup()`, `migrate()`, and where the log is at home.
 
+use crate::capture::{self, Place};
 use crate::db::{self, Mode, Relation, Scope};
 use crate::error::Error;
 use crate::home;
@@ -26,16 +27,19 @@ macro_rules! table {
 }
 
 /// The tables in the order in which they are made. A script runs where its table is missing.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: &[(&str, &str)] = &[
     table!("10", "log"),
     table!("11", "incarnations"),
     table!("20", "tenants"),
     table!("21", "role_tenants"),
     table!("30", "actions"),
     table!("31", "action_versions"),
+    table!("32", "captures"),
+    table!("33", "capture_rules"),
     table!("40", "key_epochs"),
     table!("50", "events"),
     table!("51", "idempotency_keys"),
+    table!("52", "consumer_cursors"),
     table!("53", "partition_ranges"),
     table!("54", "retention_policies"),
     table!("55", "legal_holds"),
@@ -45,6 +49,10 @@ const TABLES: [(&str, &str); 14] = [
 
 /// Triggers and policies, which call functions of the extension; may run again.
 const GUARDS: &str = include_str!("../sql/setup/60_guards.sql");
+/// Event triggers that follow captured tables through DDL; may run again.
+const EVENT_TRIGGERS: &str = include_str!("../sql/setup/61_event_triggers.sql");
+/// Views that call functions of the extension, by name; each is made where it is missing.
+const VIEWS: [(&str, &str); 1] = [("consumers", include_str!("../sql/setup/61_consumers.sql"))];
 /// Rights on the tables; may run again.
 const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
 
@@ -85,6 +93,7 @@ fn setup(
         0
     };
     run_scripts()?;
+    capture::put_right(Place::Home)?;
     let text = match known {
         None => first_setup(partition_interval, premake)?,
         Some(log) => {
@@ -210,6 +219,7 @@ fn migrate() -> Result<String, ErrorReport> {
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     let (was_home, was_current) = (is_home(&log), log.schema_version == SCHEMA_VERSION);
     run_scripts()?;
+    capture::put_right(if was_home { Place::Home } else { Place::Copy })?;
     if !was_home || !was_current {
         db::run(
             "UPDATE activity.log SET system_identifier = $1, database_oid = $2, schema_version = $3",
@@ -320,6 +330,12 @@ fn run_scripts() -> Result<(), Error> {
         }
     }
     run_quietly(GUARDS)?;
+    run_quietly(EVENT_TRIGGERS)?;
+    for (name, script) in VIEWS {
+        if !db::exists(name)? {
+            run_quietly(script)?;
+        }
+    }
     db::revoke_default_grants(&known)?;
     run_quietly(GRANTS)
 }
@@ -327,7 +343,7 @@ fn run_scripts() -> Result<(), Error> {
 /// A table that somebody put into the schema before us could carry triggers that run with our
 /// rights, so only those of superusers are taken for ours.
 fn refuse_foreign_tables() -> Result<(), Error> {
-    let names = TABLES.map(|(name, _)| Some(name)).to_vec();
+    let names: Vec<_> = TABLES.iter().map(|(name, _)| Some(*name)).collect();
     let foreign = db::value::<bool>(
         Mode::Write,
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner \

@@ -242,6 +242,30 @@ unsafe impl BoxRet for Address {
     }
 }
 
+/// A `regclass` argument: a relation by its name, as the caller's search path finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Regclass(pub pg_sys::Oid);
+
+impl FromDatum for Regclass {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _type: pg_sys::Oid,
+    ) -> Option<Self> {
+        (!is_null).then(|| Self(pg_sys::Oid::from(datum.value() as u32)))
+    }
+}
+
+// SAFETY: the argument is a datum of type regclass, which is an OID.
+unsafe impl<'fcx> ArgAbi<'fcx> for Regclass {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the caller has checked that the argument is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Self(pg_sys::InvalidOid))
+    }
+}
+
+pgrx::impl_sql_translatable!(Regclass, "regclass");
+
 /// An address from its text; a mask that covers all of it may follow.
 pub fn parse_address(text: &str) -> Option<IpAddr> {
     let (address, mask) = text

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod capture;
 pub mod context;
 pub mod durable;
 pub mod erasure;
@@ -15,4 +16,5 @@ pub mod read;
 pub mod record;
 pub mod registry;
 pub mod retention;
+pub mod stream;
 pub mod taxonomy;

@@ -59,6 +59,8 @@ impl Status {
 pub enum Source {
     /// `record()` and its relatives.
     Api,
+    /// A change of a captured table.
+    Capture,
     /// The log itself.
     System,
 }
@@ -69,6 +71,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
+            Self::Capture => "capture",
             Self::System => "system",
         }
     }

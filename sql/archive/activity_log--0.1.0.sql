@@ -120,6 +120,37 @@ ALTER TABLE activity.keys ENABLE ALWAYS TRIGGER changed;
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::retention::maintain::_begin_maintenance
+CREATE  FUNCTION "_begin_maintenance"() RETURNS TEXT /* Result < Option < String > , ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'begin_maintenance_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::stream::consumer::_consumer_lag
+CREATE  FUNCTION "_consumer_lag"(
+	"name" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS TABLE (
+	"lag_events" bigint,  /* Option < i64 > */
+	"lag_seconds" double precision,  /* Option < f64 > */
+	"held_by" INT,  /* Option < i32 > */
+	"problem" TEXT  /* Option < String > */
+)
+VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'consumer_lag_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::maintain::_end_maintenance
+CREATE  FUNCTION "_end_maintenance"() RETURNS jsonb /* Result < JsonbOut, ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'end_maintenance_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::setup::_is_home
 CREATE  FUNCTION "_is_home"() RETURNS bool /* Result < Option < bool > , ErrorReport > */
 STRICT STABLE PARALLEL UNSAFE 
@@ -133,6 +164,115 @@ CREATE  FUNCTION "_key_state"() RETURNS TEXT /* Result < String, ErrorReport > *
 STRICT STABLE PARALLEL UNSAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'key_state_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::maintain::_maintain_step
+CREATE  FUNCTION "_maintain_step"(
+	"step" TEXT, /* & str */
+	"is_first" bool /* bool */
+) RETURNS double precision /* Result < Option < f64 > , ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'maintain_step_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::maintain::_maintenance_steps
+CREATE  FUNCTION "_maintenance_steps"() RETURNS TEXT[] /* Vec < String > */
+IMMUTABLE STRICT PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'maintenance_steps_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::_may_read
+CREATE  FUNCTION "_may_read"(
+	"tenant_id" uuid /* Option < Uuid > */
+) RETURNS bool /* Result < bool, ErrorReport > */
+STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'may_read_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::worker::status::_worker_status
+CREATE  FUNCTION "_worker_status"() RETURNS TABLE (
+	"item" TEXT,  /* String */
+	"value" TEXT,  /* String */
+	"ok" bool,  /* bool */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'worker_status_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::stream::consumer::ack
+CREATE  FUNCTION "ack"(
+	"name" TEXT DEFAULT NULL, /* Option < & str > */
+	"cursor" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'ack_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::archive_partition
+CREATE  FUNCTION "archive_partition"(
+	"partition" TEXT DEFAULT NULL, /* Option < & str > */
+	"archive_to" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'archive_partition_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::actor::archived_events
+CREATE  FUNCTION "archived_events"(
+	"actor_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"tenant_id" uuid DEFAULT NULL /* Option < Uuid > */
+) RETURNS TABLE (
+	"manifest" TEXT,  /* String */
+	"events" bigint  /* Option < i64 > */
+)
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'archived_events_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::attach::attach
+CREATE  FUNCTION "attach"(
+	"target" regclass DEFAULT NULL, /* Option < Regclass > */
+	"tenant_column" TEXT DEFAULT NULL, /* Option < & str > */
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"action_prefix" TEXT DEFAULT NULL, /* Option < & str > */
+	"exclude" TEXT[] DEFAULT NULL, /* :: std :: option :: Option < Vec < Option < String > > > */
+	"redact" TEXT[] DEFAULT NULL, /* :: std :: option :: Option < Vec < Option < String > > > */
+	"ignore" TEXT[] DEFAULT NULL, /* :: std :: option :: Option < Vec < Option < String > > > */
+	"actor_column" TEXT DEFAULT NULL, /* Option < & str > */
+	"level" TEXT DEFAULT NULL, /* Option < & str > */
+	"scrub" bool DEFAULT NULL, /* Option < bool > */
+	"on_missing_tenant" TEXT DEFAULT NULL, /* Option < & str > */
+	"replicated" bool DEFAULT NULL /* Option < bool > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'attach_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::notify::channel
+CREATE  FUNCTION "channel"(
+	"tenant_id" uuid DEFAULT NULL /* Option < Uuid > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+STABLE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'channel_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -180,6 +320,86 @@ AS 'MODULE_PATHNAME', 'context_document_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::capture::coverage::coverage
+CREATE  FUNCTION "coverage"() RETURNS TABLE (
+	"schema_name" TEXT,  /* String */
+	"table_name" TEXT,  /* String */
+	"object_type" TEXT,  /* Option < String > */
+	"captured" bool,  /* bool */
+	"level" TEXT,  /* Option < String > */
+	"state" TEXT,  /* String */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'coverage_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::stream::consumer::create_consumer
+CREATE  FUNCTION "create_consumer"(
+	"name" TEXT DEFAULT NULL, /* Option < & str > */
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"actions" TEXT[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < String > > > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_consumer_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::attach::detach
+CREATE  FUNCTION "detach"(
+	"target" regclass DEFAULT NULL /* Option < Regclass > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'detach_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::stream::consumer::drop_consumer
+CREATE  FUNCTION "drop_consumer"(
+	"name" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bool /* Result < bool, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_consumer_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::drop_restored_archive
+CREATE  FUNCTION "drop_restored_archive"(
+	"table_name" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bool /* Result < bool, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_restored_archive_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::rules::drop_rule
+CREATE  FUNCTION "drop_rule"(
+	"id" uuid DEFAULT NULL /* Option < Uuid > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_rule_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::erasure::erase_actor
+CREATE  FUNCTION "erase_actor"(
+	"actor_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"reason" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bigint /* Result < i64, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'erase_actor_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::read::get
 CREATE  FUNCTION "get"(
 	"event_id" uuid DEFAULT NULL /* Option < Uuid > */
@@ -216,6 +436,20 @@ CREATE  FUNCTION "helper_sql"(
 STABLE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'helper_sql_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::hold::hold
+CREATE  FUNCTION "hold"(
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"reason" TEXT DEFAULT NULL, /* Option < & str > */
+	"actor_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"object_type" TEXT DEFAULT NULL, /* Option < & str > */
+	"object_id" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'hold_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -271,11 +505,166 @@ AS 'MODULE_PATHNAME', 'list_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::notify::listen
+CREATE  FUNCTION "listen"(
+	"tenant_id" uuid DEFAULT NULL /* Option < Uuid > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'listen_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::metrics::metrics
+CREATE  FUNCTION "metrics"() RETURNS TABLE (
+	"name" TEXT,  /* String */
+	"kind" TEXT,  /* String */
+	"help" TEXT,  /* String */
+	"labels" jsonb,  /* JsonbOut */
+	"value" double precision  /* f64 */
+)
+STRICT STABLE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'metrics_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::setup::migrate
 CREATE  FUNCTION "migrate"() RETURNS TEXT /* Result < String, ErrorReport > */
 STRICT VOLATILE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'migrate_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::history::object_history
+CREATE  FUNCTION "object_history"(
+	"object_type" TEXT DEFAULT NULL, /* Option < & str > */
+	"object_id" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS TABLE (
+	"event_id" uuid,  /* Uuid */
+	"tenant_id" uuid,  /* Uuid */
+	"recorded_at" timestamp with time zone,  /* TimestampWithTimeZone */
+	"occurred_at" timestamp with time zone,  /* TimestampWithTimeZone */
+	"action" TEXT,  /* String */
+	"action_version" INT,  /* Option < i32 > */
+	"status" TEXT,  /* String */
+	"source" TEXT,  /* String */
+	"actor_type" TEXT,  /* Option < String > */
+	"actor_id" TEXT,  /* Option < String > */
+	"object_type" TEXT,  /* Option < String > */
+	"object_id" TEXT,  /* Option < String > */
+	"request_id" TEXT,  /* Option < String > */
+	"ip_prefix" TEXT,  /* Option < String > */
+	"user_agent" TEXT,  /* Option < String > */
+	"db_role" TEXT,  /* Option < String > */
+	"metadata" jsonb,  /* JsonbOut */
+	"changes" jsonb,  /* Option < JsonbOut > */
+	"field" TEXT,  /* Option < String > */
+	"old" jsonb,  /* Option < JsonbOut > */
+	"new" jsonb  /* Option < JsonbOut > */
+)
+STABLE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'object_history_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::rules::on_change
+CREATE  FUNCTION "on_change"(
+	"target" regclass DEFAULT NULL, /* Option < Regclass > */
+	"action" TEXT DEFAULT NULL, /* Option < & str > */
+	"when_condition" TEXT DEFAULT NULL, /* Option < & str > */
+	"metadata" TEXT DEFAULT NULL, /* Option < & str > */
+	"operation" TEXT DEFAULT 'update' /* Option < & str > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'on_change_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::pause::pause
+CREATE  FUNCTION "pause"(
+	"target" regclass DEFAULT NULL, /* Option < Regclass > */
+	"reason" TEXT DEFAULT NULL, /* Option < & str > */
+	"until" timestamp with time zone DEFAULT NULL /* Option < TimestampWithTimeZone > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'pause_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::stream::consumer::poll
+CREATE  FUNCTION "poll"(
+	"name" TEXT DEFAULT NULL, /* Option < & str > */
+	"page_size" INT DEFAULT 500 /* Option < i32 > */
+) RETURNS TABLE (
+	"event_id" uuid,  /* Option < Uuid > */
+	"tenant_id" uuid,  /* Option < Uuid > */
+	"recorded_at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"occurred_at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"action" TEXT,  /* Option < String > */
+	"action_version" INT,  /* Option < i32 > */
+	"status" TEXT,  /* Option < String > */
+	"source" TEXT,  /* Option < String > */
+	"actor_type" TEXT,  /* Option < String > */
+	"actor_id" TEXT,  /* Option < String > */
+	"object_type" TEXT,  /* Option < String > */
+	"object_id" TEXT,  /* Option < String > */
+	"request_id" TEXT,  /* Option < String > */
+	"ip_prefix" TEXT,  /* Option < String > */
+	"user_agent" TEXT,  /* Option < String > */
+	"db_role" TEXT,  /* Option < String > */
+	"metadata" jsonb,  /* Option < JsonbOut > */
+	"changes" jsonb,  /* Option < JsonbOut > */
+	"next_cursor" TEXT  /* String */
+)
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'poll_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::metrics::prometheus
+CREATE  FUNCTION "prometheus"() RETURNS TEXT /* Result < String, ErrorReport > */
+STRICT STABLE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'prometheus_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::stream::read_stream
+CREATE  FUNCTION "read_stream"(
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"cursor" TEXT DEFAULT NULL, /* Option < & str > */
+	"page_size" INT DEFAULT 500, /* Option < i32 > */
+	"actions" TEXT[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < String > > > */
+) RETURNS TABLE (
+	"event_id" uuid,  /* Option < Uuid > */
+	"tenant_id" uuid,  /* Option < Uuid > */
+	"recorded_at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"occurred_at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"action" TEXT,  /* Option < String > */
+	"action_version" INT,  /* Option < i32 > */
+	"status" TEXT,  /* Option < String > */
+	"source" TEXT,  /* Option < String > */
+	"actor_type" TEXT,  /* Option < String > */
+	"actor_id" TEXT,  /* Option < String > */
+	"object_type" TEXT,  /* Option < String > */
+	"object_id" TEXT,  /* Option < String > */
+	"request_id" TEXT,  /* Option < String > */
+	"ip_prefix" TEXT,  /* Option < String > */
+	"user_agent" TEXT,  /* Option < String > */
+	"db_role" TEXT,  /* Option < String > */
+	"metadata" jsonb,  /* Option < JsonbOut > */
+	"changes" jsonb,  /* Option < JsonbOut > */
+	"next_cursor" TEXT  /* String */
+)
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'read_stream_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -373,6 +762,369 @@ $$;
 -- requires:
 --   record_helpers
 
+-- Trigger functions of captured tables. Their argument is the id of the capture. They are C
+-- functions that resolve no name; what they write they write with the rights of the log.
+
+CREATE FUNCTION activity._capture_row() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_capture_row';
+COMMENT ON FUNCTION activity._capture_row() IS 'Captures a row: AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW.';
+
+CREATE FUNCTION activity._capture_statement() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_capture_statement';
+COMMENT ON FUNCTION activity._capture_statement() IS 'Captures the rows of a statement, from its transition tables.';
+
+CREATE FUNCTION activity._capture_truncate() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_capture_truncate';
+COMMENT ON FUNCTION activity._capture_truncate() IS 'Captures a TRUNCATE: BEFORE TRUNCATE FOR EACH STATEMENT.';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- requires:
+--   capture_triggers
+
+-- What the triggers of captured tables are, and what they should be. Read by attach(), setup(),
+-- coverage(), status() and after DDL.
+
+-- The triggers of capture that exist, each by what its function and its type make of it; kind is
+-- NULL for one that is not as attach() makes it.
+CREATE FUNCTION activity._capture_triggers()
+RETURNS TABLE (relation oid, name text, kind text, capture_id text, enabled text, is_clone boolean)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.tgrelid, t.tgname::text,
+           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' THEN
+               CASE p.proname || ' ' || t.tgtype
+                   WHEN '_capture_row 29' THEN 'row'
+                   WHEN '_capture_statement 4' THEN 'insert'
+                   WHEN '_capture_statement 16' THEN 'update'
+                   WHEN '_capture_statement 8' THEN 'delete'
+                   WHEN '_capture_truncate 34' THEN 'truncate'
+               END
+           END,
+           convert_from(substring(t.tgargs FROM 1 FOR 36), 'UTF8'), t.tgenabled::text, t.tgparentid <> 0
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE p.pronamespace = 'activity'::regnamespace
+      AND p.proname IN ('_capture_row', '_capture_statement', '_capture_truncate')
+$$;
+
+-- The table of each capture: where its triggers are; without triggers the one with the remembered
+-- OID, at home, or else with the remembered name. NULL if there is none.
+CREATE FUNCTION activity._captured_tables()
+RETURNS TABLE (capture_id uuid, relation oid)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.capture_id, coalesce(
+        -- A copy of the table with its triggers is another table.
+        (SELECT t.relation
+         FROM activity._capture_triggers() t
+         JOIN pg_class k ON k.oid = t.relation JOIN pg_namespace n ON n.oid = k.relnamespace
+         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone AND t.kind <> 'truncate'
+         ORDER BY (t.relation = c.relation AND activity._is_home()) DESC,
+                  (n.nspname = c.schema_name AND k.relname = c.table_name) DESC, t.relation
+         LIMIT 1),
+        (SELECT k.oid FROM pg_class k
+         WHERE k.oid = c.relation AND k.relkind IN ('r', 'p') AND activity._is_home()),
+        (SELECT k.oid FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace
+         WHERE n.nspname = c.schema_name AND k.relname = c.table_name AND k.relkind IN ('r', 'p')))
+    FROM activity.captures c
+$$;
+
+-- Why a table has to be captured row by row; NULL if statements will do. Statement triggers fire
+-- after all row triggers of the statement, so what one of those changes would be logged before its
+-- cause. Checks of foreign keys change nothing; their actions do.
+CREATE FUNCTION activity._row_level_reason(p_relation oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN c.relkind = 'p' THEN 'it is partitioned'
+        WHEN c.relispartition THEN 'it is a partition'
+        WHEN EXISTS (SELECT FROM pg_inherits i WHERE p_relation IN (i.inhrelid, i.inhparent)) THEN 'it takes part in inheritance'
+        ELSE (
+            SELECT CASE WHEN t.tgisinternal THEN 'a foreign key changes other rows' ELSE 'it has another AFTER ROW trigger' END
+            FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+            WHERE t.tgrelid = p_relation
+              -- ROW, neither BEFORE nor INSTEAD OF
+              AND t.tgtype & 67 = 1
+              AND t.tgenabled <> 'D'
+              AND NOT (p.pronamespace = 'activity'::regnamespace AND p.proname = '_capture_row')
+              AND (NOT t.tgisinternal
+                   OR (p.pronamespace = 'pg_catalog'::regnamespace
+                       AND p.proname IN ('RI_FKey_cascade_del', 'RI_FKey_cascade_upd', 'RI_FKey_setnull_del',
+                                         'RI_FKey_setnull_upd', 'RI_FKey_setdefault_del', 'RI_FKey_setdefault_upd')))
+            ORDER BY t.tgisinternal, t.tgname
+            LIMIT 1)
+        END
+    FROM pg_class c WHERE c.oid = p_relation
+$$;
+
+-- The triggers that a captured table has at a level: on the table itself and on its partitions.
+-- Where enabled is D, it does no harm if there is none.
+CREATE FUNCTION activity._wanted_triggers(p_relation oid, p_level text, p_replicated boolean)
+RETURNS TABLE (relation oid, is_root boolean, kind text, name text, enabled text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH member AS (
+        SELECT p_relation AS relation, true AS is_root
+        UNION ALL
+        SELECT p.relid::oid, false
+        FROM pg_partition_tree(p_relation::regclass) p JOIN pg_class c ON c.oid = p.relid
+        WHERE p.relid <> p_relation AND c.relkind IN ('r', 'p')
+    ), everywhere AS (
+        SELECT CASE WHEN p_replicated THEN 'A' ELSE 'O' END AS enabled
+    )
+    SELECT m.relation, m.is_root, k.kind, '!activity_capture_' || k.kind,
+           CASE
+               WHEN k.kind = 'truncate' THEN e.enabled
+               WHEN k.kind = 'row' THEN
+                   CASE WHEN p_level = 'row' THEN e.enabled WHEN p_replicated THEN 'R' ELSE 'D' END
+               WHEN p_level = 'row' THEN 'D'
+               ELSE 'O'
+           END
+    FROM member m CROSS JOIN everywhere e
+    CROSS JOIN (VALUES ('row'), ('insert'), ('update'), ('delete'), ('truncate')) k (kind)
+    WHERE m.is_root OR k.kind IN ('row', 'truncate')
+$$;
+
+-- The level that a captured table should be at. What was asked for as 'statement' goes row by row
+-- as well once that is needed: the order of the log comes first.
+CREATE FUNCTION activity._wanted_level(p_level text, p_relation oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN p_level <> 'row' AND activity._row_level_reason(p_relation) IS NULL THEN 'statement'
+                ELSE 'row' END
+$$;
+
+-- The level at which the triggers on the table itself are complete; NULL if they are at none.
+CREATE FUNCTION activity._level_in_effect(p_capture_id uuid, p_relation oid, p_replicated boolean) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.level
+    FROM (VALUES ('statement'), ('row')) l (level)
+    WHERE (SELECT bool_and(coalesce(a.enabled, 'D') = w.enabled)
+           FROM activity._wanted_triggers(p_relation, l.level, p_replicated) w
+           LEFT JOIN activity._capture_triggers() a
+             ON a.relation = w.relation AND a.capture_id = p_capture_id::text AND a.kind = w.kind
+           WHERE w.is_root AND w.kind <> 'truncate')
+$$;
+
+-- Every trigger that is wanted, beside what there is: is_sound is false where they differ. One
+-- capture, or all. A table that is complete at level row may stay there.
+CREATE FUNCTION activity._capture_soundness(p_capture_id uuid)
+RETURNS TABLE (capture_id uuid, relation oid, level text, kind text, is_wanted boolean, is_there boolean, is_sound boolean)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH actual AS MATERIALIZED (
+        SELECT * FROM activity._capture_triggers()
+    ), captured AS MATERIALIZED (
+        SELECT c.capture_id, t.relation, c.replicated,
+               CASE WHEN activity._level_in_effect(c.capture_id, t.relation, c.replicated) = 'row'
+                    THEN 'row' ELSE activity._wanted_level(c.level, t.relation) END AS level
+        FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id)
+        WHERE t.relation IS NOT NULL AND (p_capture_id IS NULL OR c.capture_id = p_capture_id)
+    )
+    SELECT c.capture_id, w.relation, c.level, w.kind, w.enabled <> 'D', a.enabled IS NOT NULL,
+           coalesce(a.enabled, 'D') = w.enabled
+    FROM captured c
+    CROSS JOIN LATERAL activity._wanted_triggers(c.relation, c.level, c.replicated) w
+    LEFT JOIN actual a ON a.relation = w.relation AND a.capture_id = c.capture_id::text AND a.kind = w.kind
+$$;
+
+-- How many triggers of captured tables, and event triggers that watch over them, are not as
+-- setup() makes them; 0 before setup().
+CREATE FUNCTION activity._capture_gaps() RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('activity.captures') IS NULL THEN
+        RETURN 0;
+    END IF;
+    RETURN (SELECT count(*) FROM activity._capture_soundness(NULL) s WHERE NOT s.is_sound)
+         + activity._missing_event_triggers();
+END
+$$;
+
+CREATE FUNCTION activity._missing_event_triggers() RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*)
+    FROM (VALUES ('activity_schema_changed', '_on_schema_change'), ('activity_dropped', '_on_drop')) w (name, function)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
+        WHERE e.evtname = w.name AND e.evtenabled = 'A'
+          AND p.pronamespace = 'activity'::regnamespace AND p.proname = w.function)
+$$;
+
+-- Fired after DDL, by event triggers that setup() makes. They are C functions and resolve no name.
+CREATE FUNCTION activity._on_schema_change() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_schema_change';
+COMMENT ON FUNCTION activity._on_schema_change() IS 'Follows captured tables through DDL.';
+CREATE FUNCTION activity._on_drop() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_drop';
+COMMENT ON FUNCTION activity._on_drop() IS 'Notices when captured tables, or the triggers on them, are dropped.';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- requires:
+--   capture_state
+
+-- Notices an event that comes into a partition after it was closed, which only a superuser or a
+-- session that was held up for long can do: what is known of the partition no longer holds.
+CREATE FUNCTION activity._reopened() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE activity.partition_ranges r
+    SET state = 'open', closed_at = NULL, oldest = NULL, newest = NULL, rows = NULL,
+        swept_policies = NULL, swept_at = NULL, archived_at = NULL
+    WHERE r.partition = TG_TABLE_NAME AND r.closed_at IS NOT NULL;
+    RETURN NEW;
+END
+$$;
+
+-- One run of the maintenance. The rights of the steps are theirs; what commits between them must
+-- be a procedure with the caller's rights and without settings of its own, so every name and
+-- operator here is spelt out.
+CREATE PROCEDURE activity.maintain(INOUT summary jsonb DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_obstacle pg_catalog.text := activity._begin_maintenance();
+    v_step pg_catalog.text;
+    v_wait pg_catalog.float8;
+    v_is_first pg_catalog.bool;
+BEGIN
+    IF v_obstacle IS NOT NULL THEN
+        summary := pg_catalog.jsonb_build_object('skipped', v_obstacle);
+        RETURN;
+    END IF;
+    COMMIT;
+    FOREACH v_step IN ARRAY activity._maintenance_steps() LOOP
+        v_is_first := true;
+        LOOP
+            v_wait := activity._maintain_step(v_step, v_is_first);
+            COMMIT;
+            EXIT WHEN v_wait IS NULL;
+            v_is_first := false;
+            PERFORM pg_catalog.pg_sleep(v_wait);
+        END LOOP;
+    END LOOP;
+    summary := activity._end_maintenance();
+END
+$$;
+
+-- What is known of each partition; see the view.
+CREATE FUNCTION activity._partitions()
+RETURNS TABLE (partition text, lower_bound timestamptz, upper_bound timestamptz, state text, rows bigint, bytes bigint,
+               index_bytes bigint, oldest timestamptz, newest timestamptz, held_since timestamptz, archive text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- Bounds are printed and read back.
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+AS $$
+BEGIN
+    IF to_regclass('activity.events') IS NULL OR to_regclass('activity.partition_ranges') IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        WITH attached AS (
+            SELECT c.oid, c.relname::text AS name, c.reltuples, i.inhdetachpending AS is_leaving,
+                   substring(b FROM 'FROM \(''([^'']+)''\)')::timestamptz AS lower_bound,
+                   substring(b FROM 'TO \(''([^'']+)''\)')::timestamptz AS upper_bound
+            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            CROSS JOIN LATERAL pg_get_expr(c.relpartbound, c.oid) b
+            WHERE i.inhparent = 'activity.events'::regclass
+        )
+        SELECT coalesce(a.name, r.partition), coalesce(a.lower_bound, r.lower_bound), coalesce(a.upper_bound, r.upper_bound),
+               CASE WHEN a.name IS NULL AND t.oid IS NULL THEN 'archived'
+                    WHEN a.name IS NULL OR a.is_leaving THEN 'detached'
+                    WHEN a.lower_bound > now() THEN 'future'
+                    WHEN a.upper_bound > now() THEN 'live'
+                    WHEN r.held_since IS NOT NULL THEN 'held'
+                    WHEN r.closed_at IS NOT NULL THEN 'closed'
+                    ELSE 'live' END,
+               CASE WHEN t.oid IS NULL THEN r.archive_rows
+                    ELSE coalesce(r.rows, nullif(t.reltuples, -1)::bigint, 0) END,
+               CASE WHEN t.oid IS NULL THEN 0 ELSE pg_table_size(t.oid) END,
+               CASE WHEN t.oid IS NULL THEN 0 ELSE pg_indexes_size(t.oid) END,
+               r.oldest, r.newest, r.held_since, CASE WHEN r.archived_at IS NOT NULL THEN r.archive_manifest END
+        FROM attached a
+        FULL JOIN activity.partition_ranges r ON r.partition = a.name
+        LEFT JOIN pg_class t ON t.relname = coalesce(a.name, r.partition) AND t.relnamespace = 'activity'::regnamespace
+        -- What was dropped without an archive is in activity.partition_ranges only.
+        WHERE a.name IS NOT NULL OR r.state <> 'dropped' OR r.archived_at IS NOT NULL
+        ORDER BY 2;
+END
+$$;
+
+CREATE VIEW activity.partitions AS SELECT * FROM activity._partitions();
+
+-- What status() says of retention.
+CREATE FUNCTION activity._retention_status()
+RETURNS TABLE (area text, item text, value text, ok boolean, advice text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_last timestamptz;
+    v_run uuid;
+    v_number bigint;
+    v_text text;
+BEGIN
+    SELECT l.finished_at, l.run_id INTO v_last, v_run
+    FROM activity.maintenance_log l WHERE l.step = 'run' ORDER BY l.started_at DESC LIMIT 1;
+    RETURN QUERY VALUES ('retention', 'maintain() ran last', coalesce(v_last::text, 'never'),
+        coalesce(v_last > now() - interval '1 day', false),
+        CASE WHEN (v_last > now() - interval '1 day') IS NOT TRUE THEN
+            'Let something call it: the preloaded worker, SELECT activity.schedule_maintenance(); with pg_cron, or any cron with psql -c ''CALL activity.maintain()''.' END);
+
+    SELECT count(*), string_agg(DISTINCT concat_ws(' ', l.step, l.partition, l.detail ->> 'sqlstate'), ', ')
+    INTO v_number, v_text
+    FROM activity.maintenance_log l
+    WHERE l.run_id = v_run AND l.outcome IN ('gave_up', 'failed') AND l.step <> 'run';
+    RETURN QUERY VALUES ('retention', 'steps that did not get through', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN format('%s. 55P03 means that somebody holds a lock: look for long transactions in pg_stat_activity. SELECT * FROM activity.maintenance_log;', v_text) END);
+
+    SELECT count(*) INTO v_number FROM activity._partitions() p WHERE p.state = 'future';
+    RETURN QUERY VALUES ('retention', 'partitions ahead', v_number::text, v_number >= 3,
+        CASE WHEN v_number < 3 THEN 'CALL activity.maintain();' END);
+
+    SELECT count(*) INTO v_number FROM activity._partitions() p WHERE p.held_since IS NOT NULL;
+    RETURN QUERY VALUES ('retention', 'partitions kept by a hold', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'They would be gone but for a legal hold: SELECT * FROM activity.legal_holds WHERE released_at IS NULL;' END);
+
+    SELECT count(*) INTO v_number
+    FROM activity.partition_ranges r WHERE r.state = 'detaching' AND r.swept_at < now() - interval '1 hour';
+    RETURN QUERY VALUES ('retention', 'partitions that can''t be detached', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN 'Long transactions are in the way. The preloaded worker or pg_cron detach concurrently; maintain() by itself waits for 40 ms only.' END);
+
+    -- Larger than this a partition is slow to archive, to vacuum and to restore.
+    SELECT count(*), min(p.partition) INTO v_number, v_text
+    FROM activity._partitions() p WHERE p.bytes + p.index_bytes > 100::bigint << 30;
+    RETURN QUERY VALUES ('retention', 'partitions over 100 GB', v_number::text, v_number = 0,
+        CASE WHEN v_number > 0 THEN format('%s is one. SELECT activity.setup(partition_interval => ...) makes them shorter from the next period on.', v_text) END);
+
+    SELECT count(*) INTO v_number FROM activity.retention_policies;
+    RETURN QUERY VALUES ('retention', 'policies', v_number::text, true, NULL::text);
+END
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- requires:
+--   retention
+--   worker::status::worker_status
+
 -- Whether the policy of activity_reader is there and as setup() made it; false before setup().
 CREATE FUNCTION activity._has_reader_policy() RETURNS boolean
 LANGUAGE sql STABLE
@@ -443,6 +1195,10 @@ BEGIN
     RETURN QUERY VALUES ('partitions', 'takes events now', CASE WHEN v_is_fine THEN 'yes' ELSE 'no' END, v_is_fine,
         CASE WHEN NOT v_is_fine THEN 'SELECT activity.setup(); or attach the partition again that was detached.' END);
 
+    IF to_regclass('activity.maintenance_log') IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM activity._retention_status();
+    END IF;
+
     SELECT count(*) INTO v_number
     FROM (SELECT 'activity.events'::regclass::oid AS relation
           UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = 'activity.events'::regclass) r
@@ -474,6 +1230,8 @@ BEGIN
     FROM pg_policy p
     WHERE p.polpermissive
       AND NOT (p.polrelid = 'activity.events'::regclass AND p.polname = 'reader_sees_tenant')
+      AND NOT (p.polname = 'auditors_see_restored'
+               AND EXISTS (SELECT FROM activity.restored_archives r WHERE to_regclass('activity.' || quote_ident(r.table_name)) = p.polrelid))
       AND p.polrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'activity'::regnamespace);
     RETURN QUERY VALUES ('protection', 'policies that setup() did not make', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'Each lets somebody see more: SELECT * FROM pg_policies WHERE schemaname = ''activity'';' END);
@@ -505,6 +1263,36 @@ BEGIN
     RETURN QUERY VALUES ('protection', 'pins of roles that do not exist', v_number::text, v_number = 0,
         CASE WHEN v_number > 0 THEN 'The role that was meant is not pinned: SELECT * FROM activity.role_tenants;' END);
 
+    IF to_regclass('activity.captures') IS NOT NULL THEN
+        SELECT count(*) INTO v_number FROM activity.captures;
+        RETURN QUERY VALUES ('capture', 'captured tables', v_number::text, true, NULL::text);
+        SELECT count(*) INTO v_number FROM activity._capture_soundness(NULL) s WHERE NOT s.is_sound;
+        RETURN QUERY VALUES ('capture', 'triggers missing or disabled', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT * FROM activity.coverage(); shows where. SELECT activity.setup(); puts them back. Find out who took them away.' END);
+        SELECT count(*) INTO v_number FROM activity._captured_tables() t WHERE t.relation IS NULL;
+        RETURN QUERY VALUES ('capture', 'tables that are gone', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT * FROM activity.coverage(); names them. SELECT activity.setup(); forgets them.' END);
+        SELECT count(*) INTO v_number FROM activity.captures c
+        WHERE c.paused_at IS NOT NULL AND (c.paused_until IS NULL OR c.paused_until > clock_timestamp());
+        RETURN QUERY VALUES ('capture', 'paused tables', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT * FROM activity.coverage(); names them. SELECT activity.resume(...);' END);
+        RETURN QUERY
+            SELECT 'capture', format('%I.%I', c.schema_name, c.table_name), c.state, false, c.advice
+            FROM activity.coverage() c
+            WHERE c.object_type IS NOT NULL AND c.state <> 'active';
+        -- The last of them are enough to know.
+        SELECT count(*) INTO v_number
+        FROM (SELECT FROM activity.events e
+              WHERE e.tenant_id = '00000000-0000-0000-0000-000000000000' AND e.source = 'capture'
+                AND e.metadata @> '{"missing_tenant": true}'
+              ORDER BY e.occurred_at DESC LIMIT 1000) AS missing;
+        RETURN QUERY VALUES ('capture', 'changes without a tenant', CASE WHEN v_number = 1000 THEN '1000 or more' ELSE v_number::text END, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'Their rows name a tenant that activity.tenants does not know, or none: they are in the log of the system tenant.' END);
+        v_number := activity._missing_event_triggers();
+        RETURN QUERY VALUES ('capture', 'missing event triggers', v_number::text, v_number = 0,
+            CASE WHEN v_number > 0 THEN 'SELECT activity.setup(); puts them back. Without them changes of captured tables go unnoticed.' END);
+    END IF;
+
     v_key := activity._key_state();
     RETURN QUERY VALUES ('privacy', 'key for addresses', v_key, v_key = 'file',
         CASE v_key
@@ -521,8 +1309,31 @@ BEGIN
             CASE WHEN current_setting('activity.registry') <> 'enforce' THEN 'activity.registry = enforce refuses events that fit no registered action.' END),
         ('record', 'on_error', current_setting('activity.on_error'), current_setting('activity.on_error') = 'raise',
             CASE WHEN current_setting('activity.on_error') <> 'raise' THEN 'Events that can''t be recorded are lost with a warning.' END);
+    RETURN QUERY SELECT 'worker', w.item, w.value, w.ok, w.advice FROM activity._worker_status() w;
 END
 $status$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::record::durable::record_durable
+CREATE  FUNCTION "record_durable"(
+	"action" TEXT DEFAULT NULL, /* Option < & str > */
+	"metadata" jsonb DEFAULT '{}', /* Option < JsonbArg < '_ > > */
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"actor_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"actor_type" TEXT DEFAULT NULL, /* Option < & str > */
+	"object_type" TEXT DEFAULT NULL, /* Option < & str > */
+	"object_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"status" TEXT DEFAULT 'success', /* Option < & str > */
+	"client_ip" inet DEFAULT NULL, /* Option < Address > */
+	"user_agent" TEXT DEFAULT NULL, /* Option < & str > */
+	"request_id" TEXT DEFAULT NULL, /* Option < & str > */
+	"occurred_at" timestamp with time zone DEFAULT NULL, /* Option < TimestampWithTimeZone > */
+	"idempotency_key" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS uuid /* Result < Option < Uuid > , ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'record_durable_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -572,6 +1383,56 @@ AS 'MODULE_PATHNAME', 'register_actions_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::retention::hold::release_hold
+CREATE  FUNCTION "release_hold"(
+	"id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"reason" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bool /* Result < bool, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'release_hold_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::restore_archive
+CREATE  FUNCTION "restore_archive"(
+	"path" TEXT DEFAULT NULL, /* Option < & str > */
+	"table_name" TEXT DEFAULT NULL, /* Option < & str > */
+	"other_log" bool DEFAULT NULL /* Option < bool > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'restore_archive_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::pause::resume
+CREATE  FUNCTION "resume"(
+	"target" regclass DEFAULT NULL /* Option < Regclass > */
+) RETURNS uuid /* Result < Uuid, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'resume_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::change::retention_preview
+CREATE  FUNCTION "retention_preview"() RETURNS TABLE (
+	"partition" TEXT,  /* String */
+	"lower_bound" timestamp with time zone,  /* TimestampWithTimeZone */
+	"upper_bound" timestamp with time zone,  /* TimestampWithTimeZone */
+	"decision" TEXT,  /* String */
+	"removes" bigint,  /* i64 */
+	"held" bigint,  /* i64 */
+	"keeps" bigint,  /* i64 */
+	"archive_to" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retention_preview_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::registry::actions::retire_action
 CREATE  FUNCTION "retire_action"(
 	"action" TEXT DEFAULT NULL /* Option < & str > */
@@ -587,6 +1448,28 @@ CREATE  FUNCTION "rotate_ip_key"() RETURNS INT /* Result < i32, ErrorReport > */
 STRICT VOLATILE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'rotate_ip_key_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::capture::as_of::row_as_of
+CREATE  FUNCTION "row_as_of"(
+	"target" regclass DEFAULT NULL, /* Option < Regclass > */
+	"key" jsonb DEFAULT NULL, /* Option < JsonbArg < '_ > > */
+	"at" timestamp with time zone DEFAULT NULL /* Option < TimestampWithTimeZone > */
+) RETURNS jsonb /* Result < Option < JsonbOut > , ErrorReport > */
+STABLE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'row_as_of_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::schedule::schedule_maintenance
+CREATE  FUNCTION "schedule_maintenance"(
+	"schedule" TEXT DEFAULT '*/5 * * * *' /* Option < & str > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'schedule_maintenance_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -606,6 +1489,23 @@ AS 'MODULE_PATHNAME', 'set_context_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::retention::change::set_retention
+CREATE  FUNCTION "set_retention"(
+	"keep" interval DEFAULT NULL, /* Option < Interval > */
+	"tenant_id" uuid DEFAULT NULL, /* Option < Uuid > */
+	"category" TEXT DEFAULT NULL, /* Option < & str > */
+	"action" TEXT DEFAULT NULL, /* Option < & str > */
+	"preset" TEXT DEFAULT NULL, /* Option < & str > */
+	"archive_to" TEXT DEFAULT NULL, /* Option < & str > */
+	"online" interval DEFAULT NULL, /* Option < Interval > */
+	"confirm" bool DEFAULT false /* Option < bool > */
+) RETURNS jsonb /* Result < JsonbOut, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'set_retention_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::setup::setup
 CREATE  FUNCTION "setup"(
 	"partition_interval" interval DEFAULT NULL, /* Option < Interval > */
@@ -617,6 +1517,16 @@ AS 'MODULE_PATHNAME', 'setup_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- activity_log::stream::stream_start
+CREATE  FUNCTION "stream_start"(
+	"at" timestamp with time zone DEFAULT NULL /* Option < TimestampWithTimeZone > */
+) RETURNS TEXT /* Result < String, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'stream_start_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- activity_log::access::tenant
 CREATE  FUNCTION "tenant"(
 	"external_id" TEXT DEFAULT NULL /* Option < & str > */
@@ -624,6 +1534,24 @@ CREATE  FUNCTION "tenant"(
 STABLE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'tenant_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::retention::schedule::unschedule_maintenance
+CREATE  FUNCTION "unschedule_maintenance"() RETURNS TEXT /* Result < String, ErrorReport > */
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'unschedule_maintenance_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- activity_log::archive::api::verify_archive
+CREATE  FUNCTION "verify_archive"(
+	"path" TEXT DEFAULT NULL /* Option < & str > */
+) RETURNS bigint /* Result < i64, ErrorReport > */
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_archive_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -643,7 +1571,7 @@ DECLARE
 BEGIN
     -- Also what default privileges of the database gave to some role.
     FOR v_statement IN
-        SELECT pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', p.oid::pg_catalog.regprocedure,
+        SELECT pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM %s', p.oid::pg_catalog.regprocedure,
                    CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
         FROM pg_catalog.pg_proc p
         CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
@@ -653,11 +1581,11 @@ BEGIN
                       WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
                         AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
         UNION ALL
-        SELECT pg_catalog.format('REVOKE ALL ON TABLE activity.keys FROM %s',
+        SELECT pg_catalog.format('REVOKE ALL ON TABLE %s FROM %s', c.oid::pg_catalog.regclass,
                    CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::pg_catalog.text END)
         FROM pg_catalog.pg_class c
         CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
-        WHERE c.oid OPERATOR(pg_catalog.=) 'activity.keys'::pg_catalog.regclass
+        WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY['activity.keys', 'activity.partitions']::pg_catalog.regclass[]::pg_catalog.oid[])
           AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
     LOOP
         EXECUTE v_statement;
@@ -688,6 +1616,9 @@ GRANT USAGE ON SCHEMA activity TO activity_writer, activity_reader, activity_aud
 ALTER FUNCTION activity.migrate() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.clear_context() CALLED ON NULL INPUT;
 ALTER FUNCTION activity.rotate_ip_key() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.coverage() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.retention_preview() CALLED ON NULL INPUT;
+ALTER FUNCTION activity.unschedule_maintenance() CALLED ON NULL INPUT;
 
 -- Set-up -----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.setup TO activity_admin;
@@ -733,9 +1664,44 @@ COMMENT ON FUNCTION activity.install_taxonomy IS 'Registers the actions of a tax
 GRANT EXECUTE ON FUNCTION activity.check_event TO activity_writer, activity_admin;
 COMMENT ON FUNCTION activity.check_event IS 'What would be wrong with an event, without recording it; no rows if nothing is.';
 
+-- Stream: notification ----------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.channel TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.channel IS 'The channel on which a tenant''s readers are told of new events; of all tenants for an auditor who names none.';
+GRANT EXECUTE ON FUNCTION activity.listen TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.listen IS 'Listens on the channel of a tenant, and on the one that everybody is told on; returns the channel.';
+GRANT EXECUTE ON FUNCTION activity.record_durable TO activity_writer, activity_admin;
+COMMENT ON FUNCTION activity.record_durable IS 'record() whose event stays though the transaction is rolled back: the worker writes it at once. Needs preloading.';
+
+-- Metrics ----------------------------------------------------------------------------------------
+GRANT USAGE ON SCHEMA activity TO pg_monitor;
+GRANT EXECUTE ON FUNCTION activity.metrics TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.metrics IS 'The figures of this database: events, refusals, the worker.';
+GRANT EXECUTE ON FUNCTION activity.prometheus TO activity_auditor, activity_admin, pg_monitor;
+COMMENT ON FUNCTION activity.prometheus IS 'The same as text that Prometheus scrapes.';
+
 -- Privacy ----------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
+
+-- Capture ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.attach TO activity_admin;
+COMMENT ON FUNCTION activity.attach IS 'Captures the changes of a table that the caller owns; returns the capture''s id. The tenant comes from tenant_column (tenant_id where the table has it), else tenant_id, else the context. level: auto, row or statement. replicated: also what arrives by replication.';
+GRANT EXECUTE ON FUNCTION activity.detach TO activity_admin;
+COMMENT ON FUNCTION activity.detach IS 'Ends the capture of a table; what was captured stays. Returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.pause TO activity_admin;
+COMMENT ON FUNCTION activity.pause IS 'Stops the capture of a table until resume(), or until a time; the reason is recorded. Returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.resume TO activity_admin;
+COMMENT ON FUNCTION activity.resume IS 'Ends a pause; returns the capture''s id.';
+GRANT EXECUTE ON FUNCTION activity.on_change TO activity_admin;
+COMMENT ON FUNCTION activity.on_change IS 'Records an event of its own when a row of a captured table makes a transition: when_condition and metadata are SQL over OLD and NEW. Returns the rule''s id.';
+GRANT EXECUTE ON FUNCTION activity.drop_rule TO activity_admin;
+COMMENT ON FUNCTION activity.drop_rule IS 'Ends a rule of on_change(); returns its id.';
+GRANT EXECUTE ON FUNCTION activity.coverage TO activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.coverage IS 'Every table with the state of its capture, and what to do about it.';
+GRANT EXECUTE ON FUNCTION activity.object_history TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.object_history IS 'Everything that happened to one object, newest first, with a row for each field that changed.';
+GRANT EXECUTE ON FUNCTION activity.row_as_of TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.row_as_of IS 'A row of a captured table as it stood at a time, told by the log; $inexact lists the columns that are not exact. NULL if there was none.';
 
 -- Read -------------------------------------------------------------------------------------------
 GRANT EXECUTE ON FUNCTION activity.list TO activity_reader, activity_auditor, activity_admin;
@@ -745,5 +1711,60 @@ COMMENT ON FUNCTION activity.get IS 'One event by its id; no row if there is non
 -- Called by the policy on activity.events as the role that reads.
 GRANT EXECUTE ON FUNCTION activity.visible_tenant TO activity_reader;
 COMMENT ON FUNCTION activity.visible_tenant IS 'The tenant whose events row security lets the current user see: that of the context.';
+
+-- Stream -----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.read_stream TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.read_stream IS 'Events that have become visible since the cursor, each once, then a row that has only next_cursor; without tenant_id, auditors read every tenant.';
+GRANT EXECUTE ON FUNCTION activity.stream_start TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.stream_start IS 'A cursor for read_stream(): from now on, or from a time of recording on.';
+GRANT EXECUTE ON FUNCTION activity.create_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.create_consumer IS 'Makes a durable consumer of the stream that begins now, or goes on with one that is there with the same arguments; returns its cursor.';
+GRANT EXECUTE ON FUNCTION activity.poll TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.poll IS 'What follows the cursor that the consumer has acknowledged, as read_stream() gives it; the session holds the consumer from then on.';
+GRANT EXECUTE ON FUNCTION activity.ack TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.ack IS 'Moves a consumer to a cursor, forward or back; returns the one that it replaces.';
+GRANT EXECUTE ON FUNCTION activity.drop_consumer TO activity_reader, activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.drop_consumer IS 'Forgets a consumer and its cursor.';
+-- Called by the view consumers as the role that reads it.
+GRANT EXECUTE ON FUNCTION activity._consumer_lag TO activity_reader, activity_auditor, activity_admin;
+-- Retention --------------------------------------------------------------------------------------
+GRANT EXECUTE ON PROCEDURE activity.maintain TO activity_admin;
+COMMENT ON PROCEDURE activity.maintain IS 'One run of the upkeep: makes partitions ahead, closes past ones, removes what retention gives up. Commits between its steps.';
+-- Called by the procedure as its caller.
+GRANT EXECUTE ON FUNCTION activity._begin_maintenance, activity._maintenance_steps, activity._maintain_step, activity._end_maintenance TO activity_admin;
+GRANT EXECUTE ON FUNCTION activity.set_retention TO activity_admin;
+COMMENT ON FUNCTION activity.set_retention IS 'How long events are kept: all, a tenant''s, those of a category or an action. Making it shorter needs confirm => true.';
+GRANT EXECUTE ON FUNCTION activity.retention_preview TO activity_auditor, activity_admin;
+COMMENT ON FUNCTION activity.retention_preview IS 'What retention would remove if maintain() ran now, by partition.';
+GRANT EXECUTE ON FUNCTION activity.hold TO activity_admin;
+COMMENT ON FUNCTION activity.hold IS 'Puts a tenant, an actor or an object under legal hold: nothing of it is removed until release_hold(). Returns the hold''s id.';
+GRANT EXECUTE ON FUNCTION activity.release_hold TO activity_admin;
+COMMENT ON FUNCTION activity.release_hold IS 'Ends a legal hold; false if it was ended before.';
+GRANT EXECUTE ON FUNCTION activity.schedule_maintenance TO activity_admin;
+COMMENT ON FUNCTION activity.schedule_maintenance IS 'Registers maintain() with pg_cron; where that lives in another database, returns the statements to run there.';
+GRANT EXECUTE ON FUNCTION activity.unschedule_maintenance TO activity_admin;
+COMMENT ON FUNCTION activity.unschedule_maintenance IS 'Takes the jobs of this database out of pg_cron.';
+-- The view runs the function as whoever reads it.
+GRANT EXECUTE ON FUNCTION activity._partitions TO activity_auditor, activity_admin;
+GRANT SELECT ON activity.partitions TO activity_auditor, activity_admin;
+COMMENT ON VIEW activity.partitions IS 'Partitions: bounds, state (future, live, closed, held, detached, archived), rows, sizes, and when their events occurred.';
+
+-- Erasure ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.erase_actor TO activity_admin;
+COMMENT ON FUNCTION activity.erase_actor IS 'Makes the identity and the free text of one actor of a tenant unreadable in every event, for a data-protection request; events, their order and their shape stay. Returns how many events were changed.';
+GRANT EXECUTE ON FUNCTION activity.archived_events TO activity_admin;
+COMMENT ON FUNCTION activity.archived_events IS 'How many events of an actor each archive of retention holds, which erase_actor() does not reach; reads the files. events is NULL where an archive can''t be read.';
+
+-- Archive ----------------------------------------------------------------------------------------
+GRANT EXECUTE ON FUNCTION activity.archive_partition TO activity_admin;
+COMMENT ON FUNCTION activity.archive_partition IS 'Writes the archive of one partition into a folder of the server, now, and returns the path of its manifest; the partition stays as it is.';
+GRANT EXECUTE ON FUNCTION activity.restore_archive TO activity_admin;
+COMMENT ON FUNCTION activity.restore_archive IS 'Brings an archive back as the table activity.restored_..., after checking it against its manifest; returns the table. path: of the manifest, or of the file beside it. other_log: true takes one that another log has written.';
+GRANT EXECUTE ON FUNCTION activity.drop_restored_archive TO activity_admin;
+COMMENT ON FUNCTION activity.drop_restored_archive IS 'Drops a table that restore_archive() made; the archive stays.';
+GRANT EXECUTE ON FUNCTION activity.verify_archive TO activity_admin;
+COMMENT ON FUNCTION activity.verify_archive IS 'Reads an archive to its end and returns the number of its rows; raises where it is not what its manifest says.';
+-- Called by the policy on restored archives as the role that reads.
+GRANT EXECUTE ON FUNCTION activity._may_read TO activity_auditor, activity_admin;
 /* </end connected objects> */
 

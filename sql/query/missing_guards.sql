@@ -7,3 +7,4 @@ SELECT (
     WHERE NOT c.relrowsecurity OR NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
                       WHERE t.tgrelid = r.relation AND t.tgname = 'append_only' AND t.tgenabled = 'A')
 ) + CASE WHEN activity._has_reader_policy() THEN 0 ELSE 1 END
+  + activity._capture_gaps()

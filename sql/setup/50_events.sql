@@ -40,3 +40,6 @@ CREATE INDEX events_ip_hash_idx ON activity.events (tenant_id, ip_hash, occurred
     WHERE ip_hash IS NOT NULL;
 -- What has become visible since a snapshot, for streaming and sealing.
 CREATE INDEX events_stream_idx ON activity.events (tenant_id, gen, xact, event_id);
+-- What happened to a captured table as a whole: TRUNCATE, and statements that were summed up.
+CREATE INDEX events_table_idx ON activity.events (tenant_id, object_type, event_id)
+    WHERE object_id IS NULL AND changes IS NULL AND object_type IS NOT NULL;

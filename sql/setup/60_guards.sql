@@ -40,11 +40,13 @@ BEGIN
     END LOOP;
 
     -- Sessions keep what they read of these tables until they are told otherwise.
-    -- What is kept of versions and epochs is kept under the count of actions and keys.
+    -- What is kept of versions, epochs and rules is kept under the count of actions, keys and captures.
     FOR v_table, v_kept_with IN VALUES
         ('activity.log'::pg_catalog.regclass, 'log'), ('activity.incarnations', 'incarnations'),
         ('activity.role_tenants', 'role_tenants'), ('activity.actions', 'actions'),
         ('activity.action_versions', 'actions'), ('activity.key_epochs', 'keys'),
+        ('activity.captures', 'captures'), ('activity.capture_rules', 'captures'),
+        ('activity.tenants', 'tenants'),
         ('activity.partition_ranges', 'partition_ranges')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = v_table AND t.tgname = 'changed') THEN

@@ -18,32 +18,63 @@ pub enum Relation {
     Keys,
     Incarnations,
     Log,
+    Captures,
+    Tenants,
     PartitionRanges,
 }
 
-const RELATIONS: [&CStr; 7] = [
+const RELATIONS: [&CStr; 9] = [
     c"events",
     c"actions",
     c"role_tenants",
     c"keys",
     c"incarnations",
     c"log",
+    c"captures",
+    c"tenants",
     c"partition_ranges",
 ];
 
 static OIDS: [AtomicU32; RELATIONS.len()] = [const { AtomicU32::new(0) }; RELATIONS.len()];
 static CHANGES: [AtomicU64; RELATIONS.len()] = [const { AtomicU64::new(1) }; RELATIONS.len()];
 static ROLE_CHANGES: AtomicU64 = AtomicU64::new(1);
+static CODE_CHANGES: AtomicU64 = AtomicU64::new(1);
 
 /// Moves whenever the relation changes: by DDL, or by a statement on its rows where it carries the
-/// trigger `_changed` (registry, pins, keys, incarnations, log).
+/// trigger `_changed` (registry, pins, keys, incarnations, log, captures, tenants).
 pub fn changes(relation: Relation) -> u64 {
     CHANGES[relation as usize].load(Ordering::Relaxed)
+}
+
+/// Tables of users that this session keeps something of: one bit for each, found by a part of its
+/// OID. Two tables may share a bit; then a change of one is taken for a change of the other.
+static WATCHED: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+static TABLE_CHANGES: AtomicU64 = AtomicU64::new(1);
+
+fn watched_bit(table: pg_sys::Oid) -> (&'static AtomicU64, u64) {
+    let number = table.to_u32() as usize;
+    (&WATCHED[(number >> 6) % WATCHED.len()], 1 << (number & 63))
+}
+
+/// Makes [`table_changes`] move with every change of this table's definition.
+pub fn watch_table(table: pg_sys::Oid) {
+    let (word, bit) = watched_bit(table);
+    word.fetch_or(bit, Ordering::Relaxed);
+}
+
+/// Moves whenever the definition of a watched table changes.
+pub fn table_changes() -> u64 {
+    TABLE_CHANGES.load(Ordering::Relaxed)
 }
 
 /// Moves whenever a role is made, renamed, dropped, or its memberships change.
 pub fn role_changes() -> u64 {
     ROLE_CHANGES.load(Ordering::Relaxed)
+}
+
+/// Moves whenever a function or a type is made, changed or dropped.
+pub fn code_changes() -> u64 {
+    CODE_CHANGES.load(Ordering::Relaxed)
 }
 
 /// Registers for the server's notices of change. Once per process; the server keeps no way back.
@@ -58,10 +89,20 @@ pub fn watch_relations() {
         ] {
             pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(on_role_change), none);
         }
+        for cache in [
+            pg_sys::SysCacheIdentifier::PROCOID,
+            pg_sys::SysCacheIdentifier::TYPEOID,
+        ] {
+            pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(on_code_change), none);
+        }
     }
 }
 
 unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    let (word, bit) = watched_bit(relation);
+    if relation == pg_sys::InvalidOid || word.load(Ordering::Relaxed) & bit != 0 {
+        TABLE_CHANGES.fetch_add(1, Ordering::Relaxed);
+    }
     for (oid, changes) in OIDS.iter().zip(&CHANGES) {
         let known = oid.load(Ordering::Relaxed);
         // Zero stands for "everything changed".
@@ -78,6 +119,14 @@ unsafe extern "C-unwind" fn on_role_change(
     _hash: u32,
 ) {
     ROLE_CHANGES.fetch_add(1, Ordering::Relaxed);
+}
+
+unsafe extern "C-unwind" fn on_code_change(
+    _argument: pg_sys::Datum,
+    _cache: std::ffi::c_int,
+    _hash: u32,
+) {
+    CODE_CHANGES.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Takes in what other sessions have committed, so that the counters above are up to date.

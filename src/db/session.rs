@@ -34,6 +34,38 @@ pub fn as_owner<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Runs `work` with the rights of a role and no more: nothing in it can take on another role, or
+/// leave something behind in the session. With `pins_path` it also finds names in the catalog only.
+///
+/// An error restores everything through the server's abort.
+pub fn as_restricted<R>(role: pg_sys::Oid, pins_path: bool, work: impl FnOnce() -> R) -> R {
+    let mut caller = pg_sys::InvalidOid;
+    let mut context = 0;
+    // SAFETY: as for `as_owner`.
+    let nesting = unsafe {
+        pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut context);
+        pg_sys::SetUserIdAndSecContext(
+            role,
+            context
+                | (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION)
+                    as i32,
+        );
+        pins_path.then(|| pg_sys::NewGUCNestLevel())
+    };
+    if pins_path {
+        set_option(c"search_path", c"pg_catalog, pg_temp", Scope::Block);
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe {
+        if let Some(nesting) = nesting {
+            pg_sys::AtEOXact_GUC(true, nesting);
+        }
+        pg_sys::SetUserIdAndSecContext(caller, context);
+    }
+    result
+}
+
 /// How long a setting lasts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -63,6 +95,19 @@ pub fn set_option(name: &CStr, value: &CStr, scope: Scope) {
             false,
         );
     }
+}
+
+/// Runs `work` with these settings; an error restores them through the server's abort.
+pub fn with_options<R>(options: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
+    // SAFETY: the level is closed below, or by the abort of the (sub)transaction.
+    let nesting = unsafe { pg_sys::NewGUCNestLevel() };
+    for (name, value) in options {
+        set_option(name, value, Scope::Block);
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::AtEOXact_GUC(true, nesting) };
+    result
 }
 
 /// Runs `work` in a subtransaction; what it raises is rolled back and returned.

@@ -34,9 +34,7 @@ pub unsafe fn trigger_relation(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Oid 
     // SAFETY: `called_as_trigger` checks the node tag before the context is read as trigger data.
     unsafe {
         if !pgrx::trigger_support::called_as_trigger(fcinfo) {
-            crate::error::raise(Error::Internal {
-                place: "trigger function called as a function",
-            });
+            crate::error::raise(Error::NotItsTrigger);
         }
         let trigger = (*fcinfo).context.cast::<pg_sys::TriggerData>();
         (*(*trigger).tg_relation).rd_id

@@ -8,34 +8,34 @@ use pgrx::Uuid;
 use pgrx::prelude::*;
 
 /// The public columns of an event, in the order of `activity.event`.
-pub(super) const COLUMNS: &str = "event_id, tenant_id, recorded_at, occurred_at, action, action_version, status, \
+pub const COLUMNS: &str = "event_id, tenant_id, recorded_at, occurred_at, action, action_version, status, \
     source, actor_type, actor_id, object_type, object_id, request_id, ip_prefix::text, user_agent, \
     db_role, metadata, changes";
 
 /// An event as it is read.
-pub(super) struct EventRow {
-    pub(super) event_id: Uuid,
-    pub(super) tenant_id: Uuid,
-    pub(super) recorded_at: TimestampWithTimeZone,
-    pub(super) occurred_at: TimestampWithTimeZone,
-    pub(super) action: String,
-    pub(super) action_version: Option<i32>,
-    pub(super) status: String,
-    pub(super) source: String,
-    pub(super) actor_type: Option<String>,
-    pub(super) actor_id: Option<String>,
-    pub(super) object_type: Option<String>,
-    pub(super) object_id: Option<String>,
-    pub(super) request_id: Option<String>,
-    pub(super) ip_prefix: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) db_role: Option<String>,
-    pub(super) metadata: JsonbOut,
-    pub(super) changes: Option<JsonbOut>,
+pub struct EventRow {
+    pub event_id: Uuid,
+    pub tenant_id: Uuid,
+    pub recorded_at: TimestampWithTimeZone,
+    pub occurred_at: TimestampWithTimeZone,
+    pub action: String,
+    pub action_version: Option<i32>,
+    pub status: String,
+    pub source: String,
+    pub actor_type: Option<String>,
+    pub actor_id: Option<String>,
+    pub object_type: Option<String>,
+    pub object_id: Option<String>,
+    pub request_id: Option<String>,
+    pub ip_prefix: Option<String>,
+    pub user_agent: Option<String>,
+    pub db_role: Option<String>,
+    pub metadata: JsonbOut,
+    pub changes: Option<JsonbOut>,
 }
 
 impl EventRow {
-    pub(super) fn read(row: &Row) -> Result<Self, Error> {
+    pub fn read(row: &Row) -> Result<Self, Error> {
         const PLACE: &str = "events";
         Ok(Self {
             event_id: row.must(1, PLACE)?,
@@ -59,7 +59,7 @@ impl EventRow {
         })
     }
 
-    pub(super) fn place(&self) -> ListCursor {
+    pub fn place(&self) -> ListCursor {
         ListCursor {
             occurred_at: i64::from(self.occurred_at),
             event_id: *self.event_id.as_bytes(),

@@ -1,5 +1,6 @@
 //! Reading a tenant's log: page by page, newest first, and one event by its id.
 
+mod columns;
 mod event;
 mod page;
 mod probe;
@@ -7,7 +8,6 @@ mod query;
 
 use crate::access::{self, Purpose};
 use crate::clock::SERVER_EPOCH;
-use crate::context;
 use crate::db::{self, Mode, Relation};
 use crate::error::Error;
 use crate::home;
@@ -15,10 +15,12 @@ use crate::retention::{self, Partition};
 use crate::value::{Address, JsonbArg, JsonbOut, given};
 use activity_log_core::read::ListCursor;
 use activity_log_core::record as limits;
-use event::{COLUMNS, EventRow};
+pub use columns::EventColumns;
+pub use event::{COLUMNS, EventRow};
 use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+pub use probe::begin_index_scan;
 use query::{Query, filter_action, filter_address, filter_metadata, filter_status, filter_times};
 
 const DEFAULT_PAGE: i32 = 50;
@@ -73,7 +75,7 @@ fn list(
     ErrorReport,
 > {
     db::oid(Relation::Events)?;
-    let tenant_id = readable_tenant(tenant_id.map(|id| *id.as_bytes()))?;
+    let tenant_id = access::readable_tenant(tenant_id.map(|id| *id.as_bytes()))?;
     let mut query = Query::new(tenant_id, checked_page_size(page_size)?);
     filter_action(&mut query, action)?;
     query.filter_text("actor_id = $", actor_id);
@@ -119,22 +121,6 @@ fn list(
         )
     });
     Ok(TableIterator::new(rows))
-}
-
-/// The tenant to read: the argument's or the context's. A plain reader who has set a context
-/// stays inside it: an argument that differs is a mistake or an attack.
-fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
-    let of_context = context::current().tenant_id;
-    let tenant = argument.or(of_context).ok_or(Error::NoTenant)?;
-    access::check_tenant(&tenant, Purpose::Read)?;
-    if of_context.is_some_and(|context| context != tenant) && !access::reads_all_tenants() {
-        let problem = (
-            "a tenant other than that of the context",
-            "Set the context to the tenant that is to be read.",
-        );
-        return Err(access::denied(&tenant, Purpose::Read, problem));
-    }
-    Ok(tenant)
 }
 
 fn checked_page_size(page_size: Option<i32>) -> Result<usize, Error> {
@@ -217,7 +203,7 @@ fn find(event_id: &[u8; 16]) -> Result<Option<EventRow>, Error> {
     let tenant = if access::reads_all_tenants() {
         None
     } else {
-        Some(readable_tenant(None)?)
+        Some(access::readable_tenant(None)?)
     };
     let Some(recorded_at) = limits::recorded_at(event_id) else {
         return Ok(None);

@@ -113,7 +113,7 @@ unsafe fn first(
             pg_sys::Oid::from(pg_sys::F_TIMESTAMPTZ_LE),
             pg_sys::Datum::from(limit),
         );
-        let scan = begin_scan(table, index, keys.len() as i32);
+        let scan = begin_index_scan(table, index, keys.len() as i32);
         pg_sys::index_rescan(
             scan,
             keys.as_mut_ptr(),
@@ -133,9 +133,11 @@ unsafe fn first(
     }
 }
 
+/// Begins to walk an index, with the snapshot of the statement.
+///
 /// # Safety
 /// Both relations are open and a snapshot is active.
-unsafe fn begin_scan(
+pub unsafe fn begin_index_scan(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
     keys: i32,

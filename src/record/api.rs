@@ -43,7 +43,7 @@ fn record(
         occurred_at: occurred_at.map(i64::from),
         idempotency_key,
     };
-    Ok(tolerate(Some(&input), || record_one(&input))?.map(Uuid::from_bytes))
+    Ok(tolerate_for(Some(&input), || record_one(&input))?.map(Uuid::from_bytes))
 }
 
 fn record_one(input: &Input<'_>) -> Result<[u8; 16], Error> {
@@ -69,7 +69,12 @@ fn taken(stamped: &[(Stamp, Event<'_>); 1]) -> Result<Option<[u8; 16]>, Error> {
 
 /// Runs a recording as `activity.on_error` says: `raise` lets the statement fail; `warn` rolls
 /// back what was half done, warns and goes on without the event.
-pub(super) fn tolerate<R>(
+pub fn tolerate<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<Option<R>, Error> {
+    tolerate_for(None, work)
+}
+
+/// The same for the recording of an input.
+pub(super) fn tolerate_for<R>(
     input: Option<&Input<'_>>,
     work: impl FnOnce() -> Result<R, Error>,
 ) -> Result<Option<R>, Error> {

@@ -8,7 +8,8 @@
 
 #![allow(unsafe_code)]
 
-use super::layout::{COLUMNS, is_plain, root_is_plain};
+use super::direct::{self, Leaf};
+use super::layout::{COLUMNS, Tuple, root_is_plain};
 use super::origin::{incarnation, role_name, transaction_id};
 use super::{Event, Stamp};
 use crate::db::{self, Parameter, Relation};
@@ -17,8 +18,6 @@ use crate::notify;
 use crate::retention::{self, Partition};
 use crate::value;
 use pgrx::pg_sys;
-
-type Tuple = [Option<pg_sys::Datum>; COLUMNS.len()];
 
 /// Rows handed to the heap at once, so that a large batch needs little memory.
 const BATCH: usize = 100;
@@ -67,7 +66,8 @@ pub fn insert_for(role: &str, events: &[(Stamp, Event<'_>)]) -> Result<(), Error
         insert_batch(root, &partition, batch, &common)?;
         rest = later;
     }
-    notify::wrote(events)
+    notify::wrote(events);
+    Ok(())
 }
 
 /// What the events of one statement share.
@@ -128,7 +128,7 @@ fn tuple(stamp: &Stamp, event: &Event<'_>, common: &Common<'_>) -> Tuple {
         given(&event.user_agent),
         text(common.role),
         Some(value::varlena(&event.metadata)),
-        None,
+        event.changes.as_deref().map(value::varlena),
     ]
 }
 
@@ -142,16 +142,31 @@ unsafe fn insert_directly(root: pg_sys::Oid, partition: pg_sys::Oid, tuples: &[T
     // between is cleaned up by the abort of the transaction, as for any statement.
     unsafe {
         let relation = pg_sys::table_open(partition, pg_sys::RowExclusiveLock as i32);
-        let plain = root_is_plain(root) && is_plain(relation);
-        if plain {
-            let state = pg_sys::CreateExecutorState();
-            let context = pg_sys::MemoryContextSwitchTo((*state).es_query_cxt);
-            write_tuples(relation, state, tuples);
-            pg_sys::MemoryContextSwitchTo(context);
-            pg_sys::FreeExecutorState(state);
+        let leaf = Leaf::of(relation);
+        let is_plain = root_is_plain(root) && leaf.is_plain;
+        if is_plain {
+            match &leaf.indexes {
+                Some(indexes) => direct::write(relation, indexes, tuples),
+                None => write_with_executor(relation, tuples),
+            }
         }
         pg_sys::table_close(relation, pg_sys::NoLock as i32);
-        plain
+        is_plain
+    }
+}
+
+/// Writes into a partition whose indexes only the executor can serve.
+///
+/// # Safety
+/// The relation is open and plain.
+unsafe fn write_with_executor(relation: pg_sys::Relation, tuples: &[Tuple]) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let state = pg_sys::CreateExecutorState();
+        let context = pg_sys::MemoryContextSwitchTo((*state).es_query_cxt);
+        write_tuples(relation, state, tuples);
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::FreeExecutorState(state);
     }
 }
 
@@ -248,11 +263,7 @@ unsafe fn filled_slot(
             (*relation).rd_att,
             &raw const pg_sys::TTSOpsVirtual,
         );
-        for (column, value) in tuple.iter().enumerate() {
-            *(*slot).tts_isnull.add(column) = value.is_none();
-            *(*slot).tts_values.add(column) = value.unwrap_or(pg_sys::Datum::from(0usize));
-        }
-        pg_sys::ExecStoreVirtualTuple(slot);
+        direct::fill(slot, tuple);
         (*slot).tts_tableOid = (*relation).rd_id;
         slot
     }

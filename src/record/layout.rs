@@ -56,6 +56,9 @@ pub(super) const COLUMNS: [Column; 21] = [
     optional("changes", pg_sys::JSONBOID),
 ];
 
+/// The values of an event, in the order of the columns.
+pub(super) type Tuple = [Option<pg_sys::Datum>; COLUMNS.len()];
+
 /// The constraints of our own, which every event fulfils because of its types.
 const OWN_CHECKS: [&CStr; 2] = [c"events_status_check", c"events_source_check"];
 
@@ -146,24 +149,9 @@ fn has_generated_columns(constraints: &pg_sys::TupleConstr) -> bool {
 unsafe fn has_own_columns(columns: pg_sys::TupleDesc) -> bool {
     COLUMNS.iter().enumerate().all(|(index, column)| {
         // SAFETY: index is below natts.
-        let attribute = unsafe { attribute(columns, index) };
+        let attribute = unsafe { db::attribute(columns, index) };
         attribute.atttypid == column.type_oid
             && !attribute.attisdropped
             && (column.is_required || !attribute.attnotnull)
     })
-}
-
-/// # Safety
-/// The descriptor is valid and `index` below its number of columns.
-unsafe fn attribute<'a>(
-    columns: pg_sys::TupleDesc,
-    index: usize,
-) -> &'a pg_sys::FormData_pg_attribute {
-    // SAFETY: promised by the caller.
-    unsafe {
-        #[cfg(feature = "pg18")]
-        return &*pg_sys::TupleDescAttr(columns, index as i32);
-        #[cfg(not(feature = "pg18"))]
-        &(*columns).attrs.as_slice((*columns).natts as usize)[index]
-    }
 }

@@ -53,7 +53,7 @@ fn record_many(
         "skip" => true,
         _ => return Err(Error::invalid("on_error", "it must be raise or skip").into()),
     };
-    let outcomes = tolerate(None, || {
+    let outcomes = tolerate(|| {
         let events = events.ok_or(Error::Missing { argument: "events" })?;
         record_batch(events.document("events")?, skip)
     })?

@@ -2,6 +2,8 @@
 //! complete and protect it, and hands the [`Event`] to [`write`].
 
 mod api;
+mod background;
+mod direct;
 pub mod durable;
 pub mod guard;
 mod idempotency;
@@ -25,6 +27,8 @@ use activity_log_core::privacy::TextKind;
 use activity_log_core::record::{self as limits, Source, Status};
 use std::borrow::Cow;
 
+pub use api::tolerate;
+pub use background::Background;
 pub use stamp::Stamp;
 
 /// What a caller gives; `None` and an empty text mean "not given".
@@ -63,7 +67,34 @@ pub struct Event<'a> {
     pub user_agent: Option<Cow<'a, str>>,
     /// A jsonb container.
     pub metadata: Cow<'a, [u8]>,
+    /// A jsonb container: what became of a captured row.
+    pub changes: Option<Cow<'a, [u8]>>,
     pub idempotency_key: Option<Cow<'a, str>>,
+}
+
+impl<'a> Event<'a> {
+    /// An event of the log's own making, without an object and without metadata.
+    pub fn of(action: &'a str, source: Source, background: &'a Background) -> Self {
+        let text = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
+        Self {
+            tenant_id: background.tenant_id,
+            occurred_at: None,
+            action,
+            action_version: None,
+            status: Status::Success,
+            source,
+            actor_type: text(&background.actor_type),
+            actor_id: text(&background.actor_id),
+            object_type: None,
+            object_id: None,
+            request_id: text(&background.request_id),
+            address: background.address,
+            user_agent: text(&background.user_agent),
+            metadata: Cow::Borrowed(&EMPTY_OBJECT),
+            changes: None,
+            idempotency_key: None,
+        }
+    }
 }
 
 /// The container of `{}`.
@@ -125,6 +156,7 @@ pub fn prepare<'a>(input: &Input<'a>, context: &'a Context) -> Result<Event<'a>,
             .transpose()?,
         user_agent: texts.user_agent(user_agent)?,
         metadata: protect(&tenant_id, metadata)?,
+        changes: None,
         idempotency_key: texts.idempotency_key(given(input.idempotency_key))?,
     })
 }
@@ -152,7 +184,8 @@ pub fn write_system_event_of(
     action: &str,
     metadata: &serde_json::Value,
 ) -> Result<(), Error> {
-    let event = system_event(action, metadata, context)?;
+    let background = Background::of(context, access::SYSTEM_TENANT)?;
+    let event = system_event(action, metadata, &background)?;
     write(&[(Stamp::next()?, event)])
 }
 
@@ -160,31 +193,11 @@ pub fn write_system_event_of(
 fn system_event<'a>(
     action: &'a str,
     metadata: &serde_json::Value,
-    context: &'a Context,
+    background: &'a Background,
 ) -> Result<Event<'a>, Error> {
-    let tenant_id = access::SYSTEM_TENANT;
-    let texts = Texts {
-        tenant_id: &tenant_id,
-    };
     Ok(Event {
-        tenant_id,
-        occurred_at: None,
-        action,
-        action_version: None,
-        status: Status::Success,
-        source: Source::System,
-        actor_type: texts.kind("actor_type", context.actor_type.as_deref())?,
-        actor_id: texts.identifier("actor_id", context.actor_id.as_deref())?,
-        object_type: None,
-        object_id: None,
-        request_id: texts.identifier("request_id", context.request_id.as_deref())?,
-        address: context
-            .client_ip
-            .map(|ip| privacy::address_token(&tenant_id, ip))
-            .transpose()?,
-        user_agent: texts.user_agent(context.user_agent.as_deref())?,
         metadata: value::container(metadata)?.into(),
-        idempotency_key: None,
+        ..Event::of(action, Source::System, background)
     })
 }
 
@@ -248,6 +261,19 @@ fn protect<'a>(tenant: &[u8; 16], metadata: Cow<'a, [u8]>) -> Result<Cow<'a, [u8
         }
         None => Ok(metadata),
     }
+}
+
+/// The metadata of an event that the log derives from data: checked against the registry and freed
+/// of secrets, with the version of the schema that it fits. Nobody's rights are asked for: whoever
+/// changes a row may know nothing of the log.
+pub fn checked_metadata<'a>(
+    action: &str,
+    tenant: &[u8; 16],
+    metadata: &'a [u8],
+) -> Result<(Option<i32>, Cow<'a, [u8]>), Error> {
+    let metadata = metadata_object(Some(JsonbArg::of(metadata)))?;
+    let version = registry::check(action, &metadata)?;
+    Ok((version, protect(tenant, metadata)?))
 }
 
 fn check_occurred_at(occurred_at: Option<i64>) -> Result<(), Error> {

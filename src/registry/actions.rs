@@ -173,6 +173,40 @@ fn register(registrations: &[Registration]) -> Result<Vec<(String, i32)>, Error>
     Ok(versions)
 }
 
+/// Registers those of the actions that are not, for changes of the objects of a captured table.
+pub fn register_missing(
+    actions: &[String],
+    category: &str,
+    object_type: &str,
+) -> Result<(), Error> {
+    lock()?;
+    let known = known_actions()?;
+    let registrations: Vec<Registration> = actions
+        .iter()
+        .filter(|action| !known.contains(action))
+        .map(|action| Registration {
+            action: action.clone(),
+            description: None,
+            metadata_schema: None,
+            severity: None,
+            category: Some(category.to_owned()),
+            object_type: Some(object_type.to_owned()),
+            controls: None,
+            keep: None,
+        })
+        .collect();
+    register(&registrations).map(|_| ())
+}
+
+fn known_actions() -> Result<Vec<String>, Error> {
+    db::query(
+        Mode::ReadLatest,
+        "SELECT action FROM activity.actions",
+        &[],
+        |row| row.must::<String>(1, "actions"),
+    )
+}
+
 /// One session at a time changes the registry; readers and writers of events go on.
 fn lock() -> Result<(), Error> {
     db::run(
@@ -313,12 +347,7 @@ fn install_taxonomy(name: default!(Option<&str>, "'saas'")) -> Result<i32, Error
         )
     })?;
     lock()?;
-    let known = db::query(
-        Mode::ReadLatest,
-        "SELECT action FROM activity.actions",
-        &[],
-        |row| row.must::<String>(1, "actions"),
-    )?;
+    let known = known_actions()?;
     let registrations: Vec<Registration> = taxonomy
         .actions
         .into_iter()

@@ -48,6 +48,24 @@ pub fn check(name: &str, metadata: &[u8]) -> Result<Option<i32>, Error> {
     }
 }
 
+/// Whether events of an action could be recorded at all as `activity.registry` stands, whatever
+/// their metadata.
+///
+/// # Errors
+/// What is wrong with the name, [`Error::UnknownAction`] or [`Error::RetiredAction`].
+pub fn check_registered(name: &str) -> Result<(), Error> {
+    check_name(name)?;
+    if is_reserved(name) || settings::REGISTRY.get() != Registry::Enforce {
+        return Ok(());
+    }
+    let action = name.to_owned();
+    match find(name)? {
+        None => Err(Error::UnknownAction { action }),
+        Some(known) if known.is_retired => Err(Error::RetiredAction { action }),
+        Some(_) => Ok(()),
+    }
+}
+
 /// The log's own events need no registration, and only its administrators may write them.
 fn check_reserved(name: &str) -> Result<(), Error> {
     check_name(name)?;

@@ -3,4 +3,5 @@
 mod actions;
 mod check;
 
-pub use check::check;
+pub use actions::register_missing;
+pub use check::{check, check_registered};

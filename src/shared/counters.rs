@@ -48,16 +48,16 @@ pub enum Counter {
     CaptureMissingTenant,
     /// Captured values left out because of their size.
     CaptureOmittedValues,
-    /// Statements of which not every row was captured.
-    CaptureTruncatedStatements,
-    /// Captured rows whose capture failed.
-    CaptureErrors,
+    /// Events that each stand for the many rows of a statement.
+    CaptureSummaries,
+    /// Rules that could not be applied to a captured row.
+    CaptureFailedRules,
 }
 
 /// Figures of events: source by status.
 pub const EVENTS: usize = 16;
 /// How many figures there are.
-pub const COUNT: usize = Counter::CaptureErrors as usize + 1;
+pub const COUNT: usize = Counter::CaptureFailedRules as usize + 1;
 /// The figures that count at commit only: events and their bytes.
 pub const AT_COMMIT: usize = EVENTS + 1;
 

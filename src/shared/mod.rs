@@ -19,7 +19,7 @@ pub use bells::Ring;
 pub use counters::{COUNT, Counter, EVENTS, SOURCES, STATUSES, local};
 pub use database::{Database, Outcome};
 pub use queue::{Answer, SLOT_BYTES, Taken};
-pub use transaction::{Teller, announce_at_commit, count, watch_transactions, wrote};
+pub use transaction::{Teller, Written, announce_at_commit, count, watch_transactions, wrote};
 pub use windows::Admission;
 
 use launcher::Launcher;

@@ -77,24 +77,33 @@ fn with_pending<R>(work: impl FnOnce(&mut Pending) -> R) -> Option<R> {
         .flatten()
 }
 
-/// Notes an event that was written; `true` if it is the tenant's first in this transaction, as
-/// far as that is known. Without a teller nobody is told.
-pub fn wrote(
-    tenant: &[u8; 16],
-    source: Source,
-    status: Status,
-    bytes: usize,
+/// What is noted of an event that was written.
+pub struct Written<'e> {
+    pub tenant_id: &'e [u8; 16],
+    pub source: Source,
+    pub status: Status,
+    pub bytes: usize,
+}
+
+/// Notes events that were written; `first` is told of each tenant that is new in this transaction,
+/// as far as that is known. Without a teller nobody is told.
+pub fn wrote<'e>(
+    events: impl Iterator<Item = Written<'e>>,
     teller: Option<Teller>,
-) -> bool {
+    mut first: impl FnMut(&[u8; 16]),
+) {
     // SAFETY: reads the state of the transaction.
     let nesting = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
     with_pending(|pending| {
-        let level = pending.level(nesting);
-        level.counts[event_index(source, status)] += 1;
-        level.counts[Counter::Bytes as usize] += bytes as u64;
-        teller.is_some_and(|teller| pending.add_news((*tenant, teller)))
-    })
-    .unwrap_or(false)
+        for event in events {
+            let level = pending.level(nesting);
+            level.counts[event_index(event.source, event.status)] += 1;
+            level.counts[Counter::Bytes as usize] += event.bytes as u64;
+            if teller.is_some_and(|teller| pending.add_news((*event.tenant_id, teller))) {
+                first(event.tenant_id);
+            }
+        }
+    });
 }
 
 /// Lets the launcher look at this database when the transaction has committed.

@@ -266,8 +266,8 @@ impl Builder {
         self.failure.is_some()
     }
 
-    /// Remembers the first failure.
-    pub(super) fn fail(&mut self, failure: BuildError) {
+    /// Fails the document, for instance for a reason that a part of it had; the first counts.
+    pub fn fail(&mut self, failure: BuildError) {
         self.failure.get_or_insert(failure);
     }
 

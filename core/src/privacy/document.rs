@@ -9,14 +9,25 @@ use crate::jsonb::{BuildError, Builder, Value, to_json};
 
 /// The document without its secrets; `None` if there is nothing to hide.
 pub(super) fn scrub(pass: Pass<'_>, root: Value<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-    if !is_dirty(pass, root, "", KeyClass::Ordinary) {
+    scrub_member(pass, root, "", KeyClass::Ordinary)
+}
+
+/// The value of the member `key`, as a document of its own, without its secrets; `None` if there
+/// is nothing to hide.
+pub(super) fn scrub_member(
+    pass: Pass<'_>,
+    value: Value<'_>,
+    key: &str,
+    class: KeyClass,
+) -> Result<Option<Vec<u8>>, BuildError> {
+    if !is_dirty(pass, value, key, class) {
         return Ok(None);
     }
     let mut writer = Writer {
         pass,
         builder: Builder::new(),
     };
-    writer.value(root, "", KeyClass::Ordinary);
+    writer.value(value, key, class);
     writer.builder.finish().map(Some)
 }
 

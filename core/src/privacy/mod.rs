@@ -25,4 +25,5 @@ mod suffixes;
 mod vocabulary;
 
 pub use keys::{AddressKey, FingerprintKey, epoch_secret, key_id, network_prefix};
-pub use scrubber::{AddressMode, ScrubOptions, Scrubber, ScrubberError, TextKind};
+pub use replacement::holds_replacement;
+pub use scrubber::{AddressMode, MemberClass, ScrubOptions, Scrubber, ScrubberError, TextKind};

@@ -80,6 +80,12 @@ pub(super) fn existing(text: &str) -> Vec<Range<usize>> {
     ranges
 }
 
+/// Whether a secret or an address in `text` was replaced.
+#[must_use]
+pub fn holds_replacement(text: &str) -> bool {
+    !existing(text).is_empty()
+}
+
 /// Whether `text` is one replacement and nothing else.
 pub(super) fn is_replacement(text: &str) -> bool {
     length_at_start(text) == Some(text.len())

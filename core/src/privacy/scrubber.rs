@@ -10,7 +10,7 @@ use super::patterns::Patterns;
 use super::replacement::{Finding, Span, existing, is_replacement, push, replacement};
 use super::rule::Rule;
 use super::{addresses, assignments, cards, document};
-use crate::jsonb::{BuildError, Jsonb};
+use crate::jsonb::{BuildError, Jsonb, Value};
 
 /// Which addresses inside documents are replaced by their networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,10 @@ impl From<NamesError> for ScrubberError {
     }
 }
 
+/// What the name of a member says about its value: worked out once for many values under it.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberClass(KeyClass);
+
 /// Finds secrets and addresses and replaces them. Compiled once for a set of settings.
 #[derive(Debug)]
 pub struct Scrubber {
@@ -106,6 +110,24 @@ impl Scrubber {
         fingerprints: Option<&FingerprintKey>,
     ) -> Result<Option<Vec<u8>>, BuildError> {
         document::scrub(self.pass(fingerprints), document.root())
+    }
+
+    /// What the name of a member says about its value, with the settings of this scrubber.
+    #[must_use]
+    pub fn classify(&self, key: &str) -> MemberClass {
+        MemberClass(self.names.classify(key))
+    }
+
+    /// The value of the member `key`, as a document of its own, without its secrets; `None` if
+    /// there is nothing to hide, which costs no allocation.
+    pub fn scrub_member(
+        &self,
+        key: &str,
+        class: MemberClass,
+        value: Value<'_>,
+        fingerprints: Option<&FingerprintKey>,
+    ) -> Result<Option<Vec<u8>>, BuildError> {
+        document::scrub_member(self.pass(fingerprints), value, key, class.0)
     }
 
     /// The text without its secrets; borrowed if there is nothing to hide.

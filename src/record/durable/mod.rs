@@ -53,7 +53,7 @@ fn record_durable(
         occurred_at: occurred_at.map(i64::from),
         idempotency_key,
     };
-    Ok(super::api::tolerate(Some(&input), || deliver(&input))?.map(Uuid::from_bytes))
+    Ok(super::api::tolerate_for(Some(&input), || deliver(&input))?.map(Uuid::from_bytes))
 }
 
 fn deliver(input: &Input<'_>) -> Result<[u8; 16], Error> {

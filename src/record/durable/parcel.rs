@@ -115,6 +115,7 @@ fn unpack(bytes: &[u8]) -> Result<(Stamp, Event<'_>, Cow<'_, str>), Error> {
         user_agent: parcel.take(Text::UserAgent),
         idempotency_key: parcel.take(Text::IdempotencyKey),
         metadata: std::mem::take(&mut parcel.metadata),
+        changes: None,
     };
     let stamp = Stamp {
         event_id: parcel.event_id,

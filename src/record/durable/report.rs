@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use super::super::{Event, Input, Stamp, origin, system_event};
+use super::super::{Background, Event, Input, Stamp, origin, system_event};
 use super::parcel;
 use crate::access::{Roles, SYSTEM_TENANT};
 use crate::context;
@@ -101,22 +101,11 @@ pub fn rejected_by_server(code: PgSqlErrorCode) {
     let Ok(metadata) = value::container(&metadata) else {
         return;
     };
+    let nobody = Background::nobody(SYSTEM_TENANT);
     let event = Event {
-        tenant_id: SYSTEM_TENANT,
-        occurred_at: None,
-        action: REJECTED,
-        action_version: None,
         status: Status::Failure,
-        source: Source::System,
-        actor_type: None,
-        actor_id: None,
-        object_type: None,
-        object_id: None,
-        request_id: None,
-        address: None,
-        user_agent: None,
         metadata: metadata.into(),
-        idempotency_key: None,
+        ..Event::of(REJECTED, Source::System, &nobody)
     };
     let Some((shared, database)) = reachable() else {
         return;
@@ -162,8 +151,8 @@ impl Report<'_> {
     }
 
     fn parcel(self) -> Result<(Stamp, Vec<u8>), Error> {
-        let context = context::current();
-        let mut event = system_event(self.action, &self.metadata, &context)?;
+        let background = Background::of(&context::current(), SYSTEM_TENANT)?;
+        let mut event = system_event(self.action, &self.metadata, &background)?;
         event.status = self.status;
         if let Some(tenant) = self.tenant {
             event.object_type = Some("tenant".into());

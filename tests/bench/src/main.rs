@@ -1,6 +1,7 @@
-//! What an event costs: CPU time of the backend, bytes of WAL and of disk, as ratios to plain SQL
+//! What an event and a captured change cost: CPU time of the backend, bytes of WAL and of disk, as ratios to plain SQL
 //! in interleaved rounds of one run. `tests/bench/run` starts it.
 
+mod capture;
 mod event;
 mod meter;
 mod notification;
@@ -11,6 +12,7 @@ mod retention;
 mod statistics;
 
 use activity_log_integration::{Cluster, Options, Session};
+use capture::{CaptureExtent, CaptureReport};
 use event::Event;
 use meter::{Meter, Usage};
 use pages::Extent;
@@ -47,6 +49,7 @@ struct Plan {
     rounds: usize,
     events: usize,
     extent: Extent,
+    capture: CaptureExtent,
     notification: notification::Extent,
     /// Events of the month that is removed.
     month: u64,
@@ -64,6 +67,12 @@ impl Plan {
                 rounds: 2,
                 events: recording::BATCH,
                 extent,
+                capture: CaptureExtent {
+                    single_rounds: 2,
+                    single_rows: 50,
+                    bulk_rounds: 2,
+                    bulk_rows: 1_000,
+                },
                 notification: notification::Extent {
                     rounds: 1,
                     seconds: 0.3,
@@ -82,6 +91,12 @@ impl Plan {
             rounds: 30,
             events: 2 * recording::BATCH,
             extent,
+            capture: CaptureExtent {
+                single_rounds: 20,
+                single_rows: 1_000,
+                bulk_rounds: 5,
+                bulk_rows: 100_000,
+            },
             notification: notification::Extent {
                 rounds: 5,
                 seconds: 4.0,
@@ -118,6 +133,8 @@ fn run(plan: &Plan) -> Outcome<()> {
     let samples = record(&cluster, plan)?;
     eprintln!("measuring pages of {} events", plan.extent.events);
     let pages = pages::measure(&cluster, &plan.extent)?;
+    eprintln!("measuring changes of {} rows", plan.capture.bulk_rows);
+    let captured = CaptureReport::new(capture::measure(&cluster, &plan.capture)?);
     eprintln!(
         "measuring notification beside {} idle listeners",
         plan.notification.listeners
@@ -125,7 +142,14 @@ fn run(plan: &Plan) -> Outcome<()> {
     let notification = notification::measure(&plan.notification)?;
     eprintln!("measuring the removal of {} events", plan.month);
     let removals = retention::measure(&cluster, plan.month)?;
-    let report = Report::new(environment, &samples, &pages, notification, removals);
+    let report = Report::new(
+        environment,
+        &samples,
+        &pages,
+        captured,
+        notification,
+        removals,
+    );
     report.print();
     match std::env::var_os("BENCH_JSON") {
         Some(path) => report.write_json(path.as_ref()),

@@ -1,5 +1,6 @@
 //! The results as a table for people and as lines of JSON for programs.
 
+use crate::capture::CaptureReport;
 use crate::meter::Usage;
 use crate::notification::Notification;
 use crate::pages::{Depth, PageSample};
@@ -33,12 +34,12 @@ impl Environment {
     }
 }
 
-/// CPU of one thing against another, each round by itself.
-struct Ratio {
-    name: String,
-    spread: Spread,
+/// One thing against another, each round by itself.
+pub struct Ratio {
+    pub name: String,
+    pub spread: Spread,
     /// The most that it should be.
-    budget: Option<f64>,
+    pub budget: Option<f64>,
 }
 
 /// The works that are compared, and the budgets; that of record() will go down to 1.00.
@@ -61,6 +62,7 @@ pub struct Report {
     environment: Environment,
     works: Vec<(Work, Vec<WorkSample>)>,
     pages: Vec<(Depth, Vec<PageSample>)>,
+    capture: CaptureReport,
     notification: Notification,
     removals: Vec<Removal>,
 }
@@ -71,6 +73,7 @@ impl Report {
         environment: Environment,
         samples: &[WorkSample],
         pages: &[PageSample],
+        capture: CaptureReport,
         notification: Notification,
         removals: Vec<Removal>,
     ) -> Self {
@@ -80,6 +83,7 @@ impl Report {
             environment,
             works: Work::ALL.map(|work| (work, of_work(work))).into(),
             pages: Depth::ALL.map(|depth| (depth, of_depth(depth))).into(),
+            capture,
             notification,
             removals,
         }
@@ -129,9 +133,13 @@ impl Report {
                 client.map_or(0.0, |client| client.median),
             );
         }
+        self.capture.print();
         println!(
-            "\n{:<62}{:>6}{:>14}{:>8}",
-            "ratio of CPU", "median", "quartiles", "budget"
+            "\n{:<84}{:>6}{:>14}{:>8}",
+            "ratio of CPU; with + of what is added to a statement without audit",
+            "median",
+            "quartiles",
+            "budget"
         );
         for ratio in self.ratios() {
             println!("{}", ratio.line());
@@ -155,9 +163,10 @@ impl Report {
             .map(PageSample::json);
         let ratios = self.ratios().into_iter().map(|ratio| ratio.json());
         let told = self.notification.json();
+        let captured = self.capture.lines();
         let removals = self.removals.iter().map(retention::json);
-        let all = works.chain(pages).chain(ratios).chain(told).chain(removals);
-        for mut line in all {
+        let measured = works.chain(pages).chain(captured).chain(ratios);
+        for mut line in measured.chain(told).chain(removals) {
             let Environment {
                 server,
                 build,
@@ -195,7 +204,7 @@ impl Report {
                 budget: Some(PAGE_BUDGET),
             })
         });
-        works.chain(pages).collect()
+        works.chain(pages).chain(self.capture.ratios()).collect()
     }
 
     fn work(&self, work: Work) -> Option<&[WorkSample]> {
@@ -220,7 +229,7 @@ impl Ratio {
                 if median <= budget { "" } else { "  over" }
             )
         });
-        format!("{:<62}{median:>6.2}{quartiles:>14}{budget}", self.name)
+        format!("{:<84}{median:>6.2}{quartiles:>14}{budget}", self.name)
     }
 
     fn json(&self) -> Value {
@@ -275,7 +284,8 @@ impl PageSample {
     }
 }
 
-fn with_usage(usage: &Usage, mut line: Value) -> Value {
+/// A line of JSON with what was used.
+pub fn with_usage(usage: &Usage, mut line: Value) -> Value {
     line["cpu_us"] = json!(micros(usage.cpu));
     line["client_us"] = json!(micros(usage.elapsed));
     line["wal_bytes"] = json!(usage.wal);
@@ -283,7 +293,8 @@ fn with_usage(usage: &Usage, mut line: Value) -> Value {
     line
 }
 
-fn micros(duration: std::time::Duration) -> f64 {
+/// A duration in microseconds.
+pub fn micros(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 

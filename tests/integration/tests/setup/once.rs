@@ -4,7 +4,22 @@ use super::*;
 use std::time::{Duration, Instant};
 
 /// A call of every function that needs the log, by name.
-const CALLS: [(&str, &str); 17] = [
+const CALLS: &[(&str, &str)] = &[
+    ("attach", "SELECT activity.attach('pg_class')"),
+    ("coverage", "SELECT * FROM activity.coverage()"),
+    ("detach", "SELECT activity.detach('pg_class')"),
+    ("drop_rule", "SELECT activity.drop_rule(gen_random_uuid())"),
+    (
+        "object_history",
+        "SELECT * FROM activity.object_history('item', '1')",
+    ),
+    (
+        "on_change",
+        "SELECT activity.on_change('pg_class', 'a.b', 'true')",
+    ),
+    ("pause", "SELECT activity.pause('pg_class', 'x')"),
+    ("resume", "SELECT activity.resume('pg_class')"),
+    ("row_as_of", "SELECT activity.row_as_of('pg_class', '{}')"),
     (
         "check_event",
         "SELECT * FROM activity.check_event('user.created')",
@@ -55,6 +70,15 @@ const CALLS: [(&str, &str); 17] = [
     ),
     ("rotate_ip_key", "SELECT activity.rotate_ip_key()"),
     ("tenant", "SELECT activity.tenant('org_42')"),
+    (
+        "create_consumer",
+        "SELECT activity.create_consumer('feed', gen_random_uuid())",
+    ),
+    ("poll", "SELECT activity.poll('feed')"),
+    ("ack", "SELECT activity.ack('feed', 'x')"),
+    ("drop_consumer", "SELECT activity.drop_consumer('feed')"),
+    ("read_stream", "SELECT * FROM activity.read_stream()"),
+    ("stream_start", "SELECT activity.stream_start()"),
 ];
 
 /// Functions that work before `setup()`, or that only the server calls.
