@@ -2,11 +2,11 @@
 
 import os
 import re
-import sys
 import unittest
 
 import psycopg
 import psycopg.sql
+import summary
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -78,7 +78,4 @@ class Exposition(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    bad = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - bad} passed, {bad} failed, 0 skipped")
-    sys.exit(bool(bad))
+    summary.run()

@@ -9,6 +9,7 @@ import sys
 import unittest
 from uuid import uuid4
 
+import summary
 from drivers import DRIVERS
 
 CLIENT_IP = "203.0.113.7"
@@ -162,8 +163,4 @@ class Story(unittest.IsolatedAsyncioTestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(argv=sys.argv[:1], verbosity=2, exit=False).result
-    failed = len({str(test) for test, _ in result.failures + result.errors})
-    skipped = len(result.skipped)
-    print(f"{result.testsRun - failed - skipped} passed, {failed} failed, {skipped} skipped")
-    sys.exit(failed > 0)
+    summary.run(argv=sys.argv[:1])
