@@ -33,7 +33,7 @@ const OBJECTS: &str = "
     FROM relation r JOIN pg_index i ON i.indrelid = r.oid
     UNION ALL
     SELECT format('trigger: %s, %s', pg_get_triggerdef(t.oid), t.tgenabled)
-    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
+    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
     UNION ALL
     SELECT format('policy %s on %s: %s %s %s %s', p.policyname, p.tablename, p.permissive, p.cmd,
                   p.roles, p.qual)
