@@ -243,8 +243,8 @@ fn the_page_of_settings_lists_what_the_server_has() {
 fn every_error_has_a_row() {
     let page = read("docs/errors.md");
     let rows = markdown::rows(&page);
-    let error = read("src/error.rs");
-    let headlines = source::coded_texts(source::body_of(&error, "fn headline"));
+    let headlines = read("src/error/headline.rs");
+    let headlines = source::coded_texts(source::body_of(&headlines, "fn headline"));
     assert!(headlines.len() > 10, "{headlines:?}");
     for (code, text) in headlines {
         let skeleton = source::skeleton(&text, '{', '}');
@@ -259,7 +259,7 @@ fn every_error_has_a_row() {
             "{code}: {row:?}"
         );
     }
-    for hint in source::texts(source::body_of(&error, "fn hint")) {
+    for hint in source::texts(source::body_of(&read("src/error/advice.rs"), "fn hint")) {
         assert!(
             source::is_found(&page, &hint),
             "docs/errors.md lacks the hint {hint}"

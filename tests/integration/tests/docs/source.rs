@@ -10,7 +10,7 @@ const REFUSALS: [&str; 4] = [
     "Error::Unknown {",
 ];
 
-/// Every Rust file below a folder but that of the errors themselves.
+/// Every Rust file below a folder but those of the errors themselves.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -18,7 +18,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() {
             found.extend(files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs")
-            && !path.ends_with("src/error.rs")
+            && !folder.ends_with("src/error")
         {
             found.push(path);
         }
