@@ -50,7 +50,8 @@ fn count(session: &mut Session, condition: &str) -> i64 {
 
 fn objects(session: &mut Session) -> Vec<String> {
     session.texts(
-        "SELECT object_id FROM activity.events WHERE object_id IS NOT NULL ORDER BY event_id",
+        "SELECT object_id FROM activity.events WHERE object_id IS NOT NULL AND source = 'api' \
+         ORDER BY event_id",
     )
 }
 
