@@ -39,7 +39,11 @@ fn filling() -> String {
                                user_agent => 'curl/8', request_id => 'r' || i, idempotency_key => 'k' || i,
                                occurred_at => now() - i * interval '1 hour')
         FROM generate_series(1, 20) i;
-        SELECT activity.record('user.deleted', tenant_id => '{TENANT_B}', status => 'denied');"#
+        SELECT activity.record('user.deleted', tenant_id => '{TENANT_B}', status => 'denied');
+        CREATE TABLE public.item (id int PRIMARY KEY, note text, secret text);
+        SELECT activity.attach('public.item', tenant_id => '{TENANT_B}', exclude => ARRAY['secret']);
+        SELECT activity.on_change('public.item', 'user.deleted', 'OLD.note <> NEW.note');
+        INSERT INTO public.item VALUES (1, 'a'); UPDATE public.item SET note = 'b';"#
     )
 }
 
