@@ -1,7 +1,7 @@
 -- Transitions of captured rows that are events of their own: made by on_change().
 CREATE TABLE activity.capture_rules (
     rule_id              uuid PRIMARY KEY,
-    capture_id           uuid NOT NULL REFERENCES activity.captures (capture_id) ON DELETE CASCADE,
+    capture_id           uuid NOT NULL,
     action               text COLLATE "C" NOT NULL,
     operation            text NOT NULL CONSTRAINT capture_rules_operation_check CHECK (operation IN ('insert', 'update', 'delete')),
     -- SQL over the rows OLD and NEW: a boolean, and a jsonb object.

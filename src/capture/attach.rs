@@ -300,12 +300,14 @@ fn detach(target: default!(Option<Regclass>, "NULL")) -> Result<Uuid, ErrorRepor
     Ok(attachment.id)
 }
 
-/// Deletes a capture, whose triggers are gone, and records that and why.
+/// Deletes a capture, whose triggers are gone, with its rules, and records that and why.
 pub(super) fn forget(attachment: &Attachment, reason: &str) -> Result<(), Error> {
-    db::run(
+    for statement in [
+        "DELETE FROM activity.capture_rules WHERE capture_id = $1",
         "DELETE FROM activity.captures WHERE capture_id = $1",
-        &[db::uuid(attachment.id.as_bytes())],
-    )?;
+    ] {
+        db::run(statement, &[db::uuid(attachment.id.as_bytes())])?;
+    }
     record::write_system_event(
         "activity.capture.detached",
         &serde_json::json!({

@@ -40,7 +40,11 @@ fn filling() -> String {
                                occurred_at => now() - i * interval '1 hour')
         FROM generate_series(1, 20) i;
         SELECT activity.record('user.deleted', tenant_id => '{TENANT_B}', status => 'denied');
-        SELECT activity.create_consumer('feed', '{TENANT_B}', ARRAY['user.*']);"#
+         SELECT activity.create_consumer('feed', '{TENANT_B}', ARRAY['user.*']);
+        CREATE TABLE public.item (id int PRIMARY KEY, note text, secret text);
+        SELECT activity.attach('public.item', tenant_id => 'cccccccc-cccc-4ccc-8ccc-cccccccccccc', exclude => ARRAY['secret']);
+        SELECT activity.on_change('public.item', 'user.deleted', 'OLD.note <> NEW.note');
+        INSERT INTO public.item VALUES (1, 'a'); UPDATE public.item SET note = 'b';"#
     )
 }
 
