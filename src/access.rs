@@ -177,6 +177,7 @@ pub fn readable_tenant(argument: Option<[u8; 16]>) -> Result<[u8; 16], Error> {
 /// As for [`readable_tenant`].
 pub fn readable_tenants() -> Result<Option<[u8; 16]>, Error> {
     if context::current().tenant_id.is_none() && reads_all_tenants() {
+        audit_read(None)?;
         return Ok(None);
     }
     readable_tenant(None).map(Some)

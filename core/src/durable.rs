@@ -203,7 +203,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_packed_comes_out(parcel in parcels()) {
-            prop_assert_eq!(Parcel::unpack(&parcel.pack()), Ok(parcel));
+            let bytes = parcel.pack();
+            prop_assert_eq!(Parcel::unpack(&bytes), Ok(parcel));
         }
 
         #[test]

@@ -75,7 +75,10 @@ impl Consumer {
     fn scope(&self) -> Result<Scope, Error> {
         match self.tenant_id {
             Some(tenant_id) => readable_tenant(Some(tenant_id)).map(Scope::Tenant),
-            None if access::reads_all_tenants() => Ok(Scope::All),
+            None if access::reads_all_tenants() => {
+                access::audit_read(None)?;
+                Ok(Scope::All)
+            }
             None => Err(Error::Denied {
                 what: "every tenant".into(),
                 hint: "Only activity_auditor and activity_admin read every tenant.",

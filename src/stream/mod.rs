@@ -95,6 +95,7 @@ fn stream_start(
 fn readable_scope(argument: Option<[u8; 16]>) -> Result<Scope, Error> {
     let is_named = argument.is_some() || context::current().tenant_id.is_some();
     if !is_named && access::reads_all_tenants() {
+        access::audit_read(None)?;
         return Ok(Scope::All);
     }
     readable_tenant(argument).map(Scope::Tenant)

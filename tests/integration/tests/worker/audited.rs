@@ -188,6 +188,14 @@ fn an_auditors_reads_are_on_record_even_read_only_or_rolled_back() {
         [line(TENANT), line(OTHER)],
         "each tenant once in a while"
     );
+    auditor
+        .batch_execute("SELECT * FROM activity.read_stream()")
+        .unwrap();
+    let audited = events(&mut session, "activity.read.audited", 3);
+    assert_eq!(
+        audited[2],
+        format!(r#"success|system|{login}|{{"all_tenants": true}}"#)
+    );
     // A reader of his own tenant and a superuser leave no trace.
     let mut reader = database.connect_as(&database.create_login(&["activity_reader"]));
     for session in [&mut reader, &mut session] {
@@ -198,7 +206,7 @@ fn an_auditors_reads_are_on_record_even_read_only_or_rolled_back() {
             .unwrap();
     }
     std::thread::sleep(Duration::from_millis(300));
-    events(&mut session, "activity.read.audited", 2);
+    events(&mut session, "activity.read.audited", 3);
 }
 
 #[test]
@@ -219,4 +227,22 @@ fn an_auditor_who_reads_very_many_tenants_is_bounded_and_counted() {
     assert_eq!(written + dropped, 2000);
     let told = session.text("SELECT value FROM activity.status() WHERE item = 'events dropped'");
     assert_eq!(told.unwrap(), dropped.to_string());
+}
+
+#[test]
+#[ignore = "waits for more than a minute"]
+fn how_often_a_refusal_came_again_is_told_once_the_minute_is_over() {
+    let database = log(Cluster::shared());
+    let mut session = database.superuser();
+    let refused = format!("SELECT activity.record('no.such', tenant_id => '{TENANT}')");
+    for _ in 0..10 {
+        expect_error(session.query(&refused, &[]), "42704");
+    }
+    events(&mut session, "activity.record.rejected", 1);
+    std::thread::sleep(Duration::from_secs(63));
+    let told = events(&mut session, "activity.record.rejected", 2);
+    assert!(told[1].contains(r#""repeated": 9"#), "{told:?}");
+    // The next one is the first of another minute.
+    expect_error(session.query(&refused, &[]), "42704");
+    events(&mut session, "activity.record.rejected", 3);
 }
