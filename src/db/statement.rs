@@ -108,15 +108,6 @@ impl Row {
         }
     }
 
-    /// The column at `position` as the server has it, whatever its type; `None` for NULL.
-    pub fn datum(&self, position: i32) -> Option<pg_sys::Datum> {
-        let mut is_null = true;
-        // SAFETY: as for `get`.
-        let datum =
-            unsafe { pg_sys::SPI_getbinval(self.tuple, self.columns, position, &raw mut is_null) };
-        (!is_null).then_some(datum)
-    }
-
     /// The column at `position`, or an internal error naming `place`.
     pub fn must<T: FromDatum + IntoDatum>(
         &self,

@@ -11,6 +11,7 @@ mod form;
 mod image;
 mod row;
 mod rows;
+mod scan;
 mod settings;
 mod summary;
 mod table;

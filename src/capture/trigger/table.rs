@@ -31,7 +31,6 @@ pub(super) enum TenantSource {
     /// A column.
     Column {
         index: usize,
-        name: String,
         form: Form,
     },
     Fixed([u8; 16]),
@@ -156,7 +155,6 @@ impl Table {
         let tenant = match attributes.treated(&treatments.tenant, &memory) {
             Some((attribute, form)) => TenantSource::Column {
                 index: attribute.index,
-                name: attribute.name.clone(),
                 form,
             },
             None => capture

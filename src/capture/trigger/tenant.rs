@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// The tenant that an event about a row belongs to.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tenant {
     Known([u8; 16]),
     /// Nobody can tell; the event goes to the system tenant, and says so.
@@ -91,10 +91,7 @@ pub(super) unsafe fn of_row(
 ///
 /// # Safety
 /// `datum` is a value of the form's type.
-pub(super) unsafe fn of_value(
-    form: &Form,
-    datum: pg_sys::Datum,
-) -> Result<Option<[u8; 16]>, Error> {
+unsafe fn of_value(form: &Form, datum: pg_sys::Datum) -> Result<Option<[u8; 16]>, Error> {
     // SAFETY: promised by the caller.
     unsafe {
         if matches!(form.kind, Kind::Uuid) {

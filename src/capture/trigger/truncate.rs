@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::form::Form;
+use super::scan::for_each_row;
 use super::table::{Table, TenantSource};
 use super::tenant::{self, Tenant};
 use crate::access;
@@ -41,7 +41,7 @@ pub(super) unsafe fn write(table: &Table, relation: pg_sys::Relation) -> Result<
     // SAFETY: promised by the caller.
     let is_partition = unsafe { (*(*relation).rd_rel).relispartition };
     let name = db::qualified_name(table.relation).ok_or(Error::Internal { place: "truncate" })?;
-    for loss in losses(table, &name)? {
+    for loss in losses(table)? {
         let background = Background::of(&context, loss.tenant.id())?;
         let partition = is_partition.then_some(name.as_str());
         let metadata = value::container(&metadata(&loss, partition))?;
@@ -68,69 +68,86 @@ fn metadata(loss: &Loss, partition: Option<&str>) -> serde_json::Value {
     members.into()
 }
 
-fn losses(table: &Table, name: &str) -> Result<Vec<Loss>, Error> {
-    let (bytes, estimated_rows) = size(table.relation)?;
-    let is_small = bytes <= COUNTED_SIZE;
-    match (&table.tenant, is_small) {
-        (
-            TenantSource::Column {
-                name: column, form, ..
-            },
-            true,
-        ) => counted_by_tenant(name, column, form),
-        // Whose rows they are is written in each of them, and nobody reads them any more.
-        (TenantSource::Column { .. }, false) => Ok(vec![Loss {
-            tenant: Tenant::Known(access::SYSTEM_TENANT),
-            rows: Rows::Estimated(estimated_rows),
-        }]),
-        (_, is_small) => Ok(vec![Loss {
-            tenant: tenant::of_table(table)?,
-            rows: if is_small {
-                Rows::Counted(count(name)?)
-            } else {
-                Rows::Estimated(estimated_rows)
-            },
-        }]),
+fn losses(table: &Table) -> Result<Vec<Loss>, Error> {
+    let heaps = heaps(table.relation)?;
+    let is_small = heaps.iter().map(|heap| heap.bytes).sum::<i64>() <= COUNTED_SIZE;
+    if is_small {
+        return counted(table, &heaps);
     }
+    let tenant = match table.tenant {
+        // Whose rows they are is written in each of them, and nobody reads them any more.
+        TenantSource::Column { .. } => Tenant::Known(access::SYSTEM_TENANT),
+        _ => tenant::of_table(table)?,
+    };
+    let estimated_rows = heaps.iter().map(|heap| heap.estimated_rows).sum();
+    Ok(vec![Loss {
+        tenant,
+        rows: Rows::Estimated(estimated_rows),
+    }])
 }
 
-/// The size of a table with all its partitions, in bytes, and the planner's estimate of its rows.
-fn size(relation: pg_sys::Oid) -> Result<(i64, i64), Error> {
-    let measured = db::query(
+/// A table with storage of its own: the truncated one, or one of its partitions.
+struct Heap {
+    relation: pg_sys::Oid,
+    bytes: i64,
+    /// What the planner takes for the number of rows.
+    estimated_rows: i64,
+}
+
+fn heaps(relation: pg_sys::Oid) -> Result<Vec<Heap>, Error> {
+    const PLACE: &str = "truncate";
+    db::query(
         Mode::Write,
-        "SELECT sum(pg_relation_size(c.oid))::int8, sum(greatest(c.reltuples, 0))::int8 FROM pg_class c \
-         WHERE c.oid = $1 OR c.oid IN (SELECT p.relid FROM pg_partition_tree($1) p)",
+        "SELECT c.oid, pg_relation_size(c.oid), greatest(c.reltuples, 0)::int8 FROM pg_class c \
+         WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT p.relid FROM pg_partition_tree($1) p))",
         &[(pg_sys::REGCLASSOID, Some(pg_sys::Datum::from(relation)))],
-        |row| Ok((row.must(1, "truncate")?, row.must(2, "truncate")?)),
-    )?;
-    measured
-        .into_iter()
-        .next()
-        .ok_or(Error::Internal { place: "truncate" })
+        |row| {
+            Ok(Heap {
+                relation: row.must(1, PLACE)?,
+                bytes: row.must(2, PLACE)?,
+                estimated_rows: row.must(3, PLACE)?,
+            })
+        },
+    )
 }
 
-fn count(name: &str) -> Result<i64, Error> {
-    let sql = format!("SELECT count(*) FROM {name}");
-    db::value(Mode::Write, &sql, &[])?.ok_or(Error::Internal { place: "truncate" })
-}
-
-/// The values of the column are printed here, as those of changed rows are: a cast in SQL could
-/// be one that the table's owner made, and would run with the rights of the log.
-fn counted_by_tenant(name: &str, column: &str, form: &Form) -> Result<Vec<Loss>, Error> {
-    let sql = format!("SELECT {} FROM {name}", pgrx::spi::quote_identifier(column));
-    let mut counts: BTreeMap<Option<[u8; 16]>, i64> = BTreeMap::new();
-    db::query(Mode::Write, &sql, &[], |row| {
-        let tenant = match row.datum(1) {
-            // SAFETY: the form is that of the column.
-            Some(datum) => unsafe { tenant::of_value(form, datum) }?,
-            None => None,
-        };
-        *counts.entry(tenant).or_default() += 1;
-        Ok(())
-    })?;
-    let loss = |(tenant, rows): (Option<[u8; 16]>, i64)| Loss {
-        tenant: tenant.map_or(Tenant::Missing, Tenant::Known),
+fn counted(table: &Table, heaps: &[Heap]) -> Result<Vec<Loss>, Error> {
+    let mut counts = BTreeMap::new();
+    if !matches!(table.tenant, TenantSource::Column { .. }) {
+        counts.insert(tenant::of_table(table)?, 0);
+    }
+    for heap in heaps {
+        // SAFETY: TRUNCATE has locked the table and all its partitions; the lock is taken once more
+        // so that it is certain to be held.
+        unsafe {
+            let relation = pg_sys::table_open(heap.relation, pg_sys::AccessShareLock as i32);
+            count(table.capture_id, relation, &mut counts)?;
+            pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        }
+    }
+    let loss = |(tenant, rows)| Loss {
+        tenant,
         rows: Rows::Counted(rows),
     };
     Ok(counts.into_iter().map(loss).collect())
+}
+
+/// # Safety
+/// The relation is open and locked, and has storage.
+unsafe fn count(
+    capture_id: [u8; 16],
+    relation: pg_sys::Relation,
+    counts: &mut BTreeMap<Tenant, i64>,
+) -> Result<(), Error> {
+    // SAFETY: promised by the caller. A partition may have its columns in another order, so it is
+    // read as itself.
+    unsafe {
+        let table = Table::of(relation, capture_id)?;
+        let fallback = tenant::of_context(&context::current())?;
+        for_each_row(relation, &mut |row| {
+            let tenant = tenant::of_row(&table, row, fallback)?;
+            *counts.entry(tenant).or_default() += 1;
+            Ok(())
+        })
+    }
 }

@@ -104,6 +104,39 @@ fn a_search_path_full_of_traps_springs_none() {
 }
 
 #[test]
+fn counting_the_rows_of_a_truncate_plans_nothing_of_the_table_owner() {
+    let database = log();
+    let owner = database.create_login(&[]);
+    let mut admin = database.superuser();
+    admin
+        .batch_execute(&format!("CREATE SCHEMA evil AUTHORIZATION {owner}"))
+        .unwrap();
+    let mut session = database.connect_as(&owner);
+    session
+        .batch_execute(
+            "CREATE TABLE evil.caught (who text); CREATE TABLE evil.item (id int PRIMARY KEY);
+             CREATE FUNCTION evil.caught() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO evil.caught VALUES (current_user); RETURN 1; END $$;
+             CREATE FUNCTION evil.constant(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+                 PERFORM evil.caught(); RETURN 1; END $$;
+             INSERT INTO evil.item VALUES (1), (2);
+             CREATE INDEX ON evil.item ((evil.constant(1))); DELETE FROM evil.caught",
+        )
+        .unwrap();
+    attach(&mut admin, "evil.item", "");
+    // A session that has not looked at the table yet, so that all of it would have to be planned.
+    let mut session = database.connect_as(&owner);
+    session.batch_execute("TRUNCATE evil.item").unwrap();
+    assert_eq!(admin.texts("SELECT who FROM evil.caught"), [""; 0]);
+    assert_eq!(
+        admin.text(
+            "SELECT metadata ->> 'rows' FROM activity.events WHERE action = 'item.truncated'"
+        ),
+        "2"
+    );
+}
+
+#[test]
 fn a_cast_of_the_table_owner_does_not_run_with_the_rights_of_the_log() {
     for level in LEVELS {
         let database = log();
