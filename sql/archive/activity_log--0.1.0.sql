@@ -169,10 +169,10 @@ AS 'MODULE_PATHNAME', 'key_state_wrapper';
 /* <begin connected objects> */
 -- activity_log::retention::maintain::_maintain_step
 CREATE  FUNCTION "_maintain_step"(
-	"step" TEXT, /* & str */
-	"is_first" bool /* bool */
+	"step" TEXT, /* Option < & str > */
+	"is_first" bool /* Option < bool > */
 ) RETURNS double precision /* Result < Option < f64 > , ErrorReport > */
-STRICT VOLATILE PARALLEL UNSAFE 
+VOLATILE PARALLEL UNSAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'maintain_step_wrapper';
 /* </end connected objects> */
@@ -1008,11 +1008,14 @@ BEGIN
         RETURN;
     END IF;
     COMMIT;
+    -- What a step decides on has to be what is committed at that moment.
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     FOREACH v_step IN ARRAY activity._maintenance_steps() LOOP
         v_is_first := true;
         LOOP
             v_wait := activity._maintain_step(v_step, v_is_first);
             COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
             EXIT WHEN v_wait IS NULL;
             v_is_first := false;
             PERFORM pg_catalog.pg_sleep(v_wait);
