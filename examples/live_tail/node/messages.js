@@ -37,7 +37,8 @@ function refusal({ code: sqlstate, message, detail, hint }) {
 }
 
 const format = ({ is_bookmark: isBookmark, cursor, event }) =>
-  // An id without data is kept by the client and shown to nobody.
+  // An id without data is kept by the client and shown to nobody. Whoever is cut off before the
+  // first event needs it.
   isBookmark ? `id: ${cursor}\n\n` : `id: ${cursor}\ndata: ${event}\n\n`
 
 // Until the signal says that the client has gone, or the database refuses.
@@ -48,11 +49,7 @@ export async function* messages(tenant, { cursor, minutes }, signal) {
   try {
     while (!signal.aborted) {
       try {
-        if (!cursor) {
-          cursor = await begin(minutes)
-          // At once: a client that is cut off before the first event needs it as well.
-          yield `id: ${cursor}\n\n`
-        }
+        cursor ||= await begin(minutes)
         const { rows } = await pool.query(read, [tenant, cursor, pageSize])
         for (const row of rows) {
           yield format(row)

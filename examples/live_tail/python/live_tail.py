@@ -64,8 +64,6 @@ async def messages(tenant, cursor, minutes):
             try:
                 if cursor is None:
                     cursor = await begin(minutes)
-                    # At once: a client that is cut off before the first event needs it as well.
-                    yield f"id: {cursor}\n\n"
                 page = await query(READ, (tenant, cursor, PAGE_SIZE))
             except (Error, PoolTimeout) as error:
                 if isinstance(error, Error) and is_refusal(error):
@@ -75,7 +73,8 @@ async def messages(tenant, cursor, minutes):
                 await asyncio.sleep(1)
                 continue
             for is_bookmark, cursor, event in page:
-                # An id without data is kept by the client and shown to nobody.
+                # An id without data is kept by the client and shown to nobody. Whoever is cut off
+                # before the first event needs it.
                 yield f"id: {cursor}\n\n" if is_bookmark else f"id: {cursor}\ndata: {event}\n\n"
             if is_bookmark:
                 with suppress(asyncio.TimeoutError):

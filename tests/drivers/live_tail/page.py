@@ -72,7 +72,8 @@ class Story(unittest.TestCase):
         self.sign_in()
         attack = """<img src=x onerror="window.ran = 1"><script>window.ran = 2</script>"""
         attacks = {f"</pre>{attack}": [f"\"'>{attack}", "</script><script>window.ran = 3</script>"]}
-        hostile = self.recorder.record(self.tenant, actor=attack, object_id=f'"><svg onload="window.ran=4">{attack}', metadata=attacks)
+        object_id = f'"><svg onload="window.ran = 4">{attack}'
+        hostile = self.recorder.record(self.tenant, actor=attack, object_id=object_id, metadata=attacks)
         self.wait_for_events([hostile])
         self.page("document.querySelector('#events details').open = true")
         shown = self.page("document.querySelector('#events .actor').textContent")
