@@ -129,10 +129,10 @@ fn counting_the_rows_of_a_truncate_plans_nothing_of_the_table_owner() {
     session.batch_execute("TRUNCATE evil.item").unwrap();
     assert_eq!(admin.texts("SELECT who FROM evil.caught"), [""; 0]);
     assert_eq!(
-        admin.text(
+        admin.texts(
             "SELECT metadata ->> 'rows' FROM activity.events WHERE action = 'item.truncated'"
         ),
-        "2"
+        ["2"]
     );
 }
 
