@@ -70,7 +70,7 @@ pub(super) enum After {
 /// Looks at the triggers after DDL. What follows from the change is made; what somebody took away
 /// or switched off stays so and is an event, once.
 pub(super) fn follow(
-    attachment: &Attachment,
+    attachment: &mut Attachment,
     relation: pg_sys::Oid,
     after: After,
 ) -> Result<(), Error> {
@@ -91,11 +91,13 @@ pub(super) fn follow(
     set_intact(attachment, &condition)
 }
 
-fn set_intact(attachment: &Attachment, condition: &Condition) -> Result<(), Error> {
+/// Writes down whether every trigger is in place, and tells in the log when that has changed.
+fn set_intact(attachment: &mut Attachment, condition: &Condition) -> Result<(), Error> {
     let is_intact = condition.is_sound();
     if is_intact == attachment.is_intact {
         return Ok(());
     }
+    attachment.is_intact = is_intact;
     db::run(
         "UPDATE activity.captures SET is_intact = $2 WHERE capture_id = $1",
         &[
@@ -132,7 +134,7 @@ pub enum Place {
 /// to date. At home a capture whose table is gone is forgotten; in a copy it may still come.
 pub fn put_right(place: Place) -> Result<(), Error> {
     db::oid(Relation::Captures)?;
-    for attachment in Attachment::all()? {
+    for mut attachment in Attachment::all()? {
         let Some(relation) = attachment.relation else {
             if place == Place::Home {
                 forget(&attachment, "table is gone")?;
@@ -140,9 +142,16 @@ pub fn put_right(place: Place) -> Result<(), Error> {
             continue;
         };
         super::shape::follow(&attachment, relation, place)?;
+        let found = Condition::of(&attachment, relation)?;
+        // What went with the extension, or while nobody looked, left a gap that has to be told
+        // before it ends.
+        if !found.needs_rebuild() {
+            set_intact(&mut attachment, &found)?;
+        }
         let level = attachment.wanted_level(relation)?;
         triggers::ensure(attachment.id, relation, &level, attachment.replicated)?;
-        set_intact(&attachment, &Condition::of(&attachment, relation)?)?;
+        let mended = Condition::of(&attachment, relation)?;
+        set_intact(&mut attachment, &mended)?;
     }
     Ok(())
 }

@@ -61,14 +61,14 @@ unsafe fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 
 /// Brings a capture into step with its table.
 fn look_at(id: Uuid, after: After) -> Result<(), Error> {
-    let Some(attachment) = Attachment::by_id(id)? else {
+    let Some(mut attachment) = Attachment::by_id(id)? else {
         return Ok(());
     };
     let Some(relation) = attachment.relation else {
         return Ok(());
     };
     shape::follow(&attachment, relation, Place::Home)?;
-    condition::follow(&attachment, relation, after)
+    condition::follow(&mut attachment, relation, after)
 }
 
 /// Does the work where there is any, and turns what it raises into a warning.

@@ -97,11 +97,29 @@ impl Now {
 /// Makes durable what the statement has seen, so that no crash can undo what a reader was given,
 /// nor give its transaction ids to others.
 pub(super) fn make_durable() {
-    // SAFETY: both may be called by any process of a server that is not in recovery.
+    // SAFETY: all may be called by any process of a server that is not in recovery.
     unsafe {
         if !pg_sys::RecoveryInProgress() {
-            pg_sys::XLogFlush(pg_sys::GetXLogInsertRecPtr());
+            pg_sys::XLogFlush(end_of_records(pg_sys::GetXLogInsertRecPtr()));
         }
+    }
+}
+
+/// Where the last record ends, from where the next one begins: on a new page of the WAL that is
+/// behind the page's header, and nothing can be flushed up to there while the page is empty.
+fn end_of_records(next_record: u64) -> u64 {
+    const PAGE: u64 = pg_sys::XLOG_BLCKSZ as u64;
+    // SAFETY: set when the server starts, and never again.
+    let segment = u64::from(unsafe { pg_sys::wal_segment_size }.unsigned_abs());
+    let header = if next_record % segment < PAGE {
+        size_of::<pg_sys::XLogLongPageHeaderData>()
+    } else {
+        size_of::<pg_sys::XLogPageHeaderData>()
+    };
+    if next_record % PAGE == header as u64 {
+        next_record - header as u64
+    } else {
+        next_record
     }
 }
 

@@ -1,7 +1,9 @@
 //! Dump and restore: only this file sees the log arrive in another cluster, one that has neither
 //! the roles nor the keys.
 
-use activity_log_integration::{Cluster, Database, Options, Session, assert_same, expect_error};
+use activity_log_integration::{
+    Cluster, Database, Options, Session, assert_same, expect_error, give_to_server,
+};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -14,7 +16,10 @@ fn source() -> &'static Database<'static> {
     static SOURCE: OnceLock<Database<'static>> = OnceLock::new();
     SOURCE.get_or_init(|| {
         let database = Cluster::shared().database();
-        database.superuser().batch_execute(&filling()).unwrap();
+        let mut session = database.superuser();
+        session.batch_execute(&filling()).unwrap();
+        session.batch_execute("CALL activity.maintain()").unwrap();
+        restore_an_archive(&mut session);
         database
     })
 }
@@ -40,12 +45,28 @@ fn filling() -> String {
                                occurred_at => now() - i * interval '1 hour')
         FROM generate_series(1, 20) i;
         SELECT activity.record('user.deleted', tenant_id => '{TENANT_B}', status => 'denied');
+        SELECT activity.set_retention(keep => '1 year'), activity.set_retention('2 years', '{TENANT_B}');
+        SELECT activity.hold('{TENANT_A}', 'a case');
          SELECT activity.create_consumer('feed', '{TENANT_B}', ARRAY['user.*']);
         CREATE TABLE public.item (id int PRIMARY KEY, note text, secret text);
         SELECT activity.attach('public.item', tenant_id => 'cccccccc-cccc-4ccc-8ccc-cccccccccccc', exclude => ARRAY['secret']);
         SELECT activity.on_change('public.item', 'user.deleted', 'OLD.note <> NEW.note');
         INSERT INTO public.item VALUES (1, 'a'); UPDATE public.item SET note = 'b';"#
     )
+}
+
+/// Archives the partition of this moment and brings it back as a table.
+fn restore_an_archive(session: &mut Session) {
+    let folder = Cluster::shared().folder().join("archive-to-dump");
+    std::fs::create_dir(&folder).unwrap();
+    give_to_server(&folder);
+    session
+        .batch_execute(&format!(
+            "SELECT activity.restore_archive(activity.archive_partition(partition, '{}'))
+             FROM activity.partitions WHERE state = 'live'",
+            folder.display()
+        ))
+        .unwrap();
 }
 
 struct Dump {

@@ -1,6 +1,6 @@
 //! `coverage()` and `status()`: what is captured, and what only seems to be.
 
-use crate::captured::log;
+use crate::captured::{LEVELS, attach, log};
 use activity_log_integration::{Session, expect_error};
 
 fn session() -> Session {
@@ -240,6 +240,41 @@ fn a_reinstalled_extension_captures_again_after_setup() {
         ),
         ["1", "3"]
     );
+}
+
+#[test]
+fn what_a_dropped_extension_did_not_see_is_told_and_no_row_is_exact_beyond_it() {
+    for level in LEVELS {
+        let database = log();
+        let mut session = database.superuser();
+        session
+            .batch_execute("CREATE TABLE item (id int PRIMARY KEY, note text)")
+            .unwrap();
+        attach(&mut session, "item", &format!(", level => '{level}'"));
+        session
+            .batch_execute(
+                "INSERT INTO item VALUES (1, 'a'), (2, 'b'); DROP EXTENSION activity_log CASCADE;
+                 UPDATE item SET note = 'unseen' WHERE id = 1;
+                 CREATE EXTENSION activity_log; SELECT activity.setup()",
+            )
+            .unwrap();
+        assert_eq!(
+            session.texts(
+                "SELECT action FROM activity.events WHERE action ~ '(tampered|restored)$' ORDER BY event_id"
+            ),
+            ["activity.capture.tampered", "activity.capture.restored"]
+        );
+        for id in [1, 2] {
+            let row = format!(
+                "SELECT (activity.row_as_of('item', '{{\"id\": {id}}}', clock_timestamp()) ->> '$inexact')"
+            );
+            assert_eq!(
+                session.text(&row).as_deref(),
+                Some(r#"["id", "note"]"#),
+                "{level}"
+            );
+        }
+    }
 }
 
 #[test]

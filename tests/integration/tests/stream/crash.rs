@@ -1,6 +1,6 @@
 //! Cursors across crashes of the server.
 
-use super::{TENANT, drain, log, of, page, record};
+use super::{TENANT, drain, log, now, of, page, record};
 use activity_log_integration::{Cluster, Options, Stop};
 use uuid::Uuid;
 
@@ -100,4 +100,35 @@ fn a_prepared_transaction_comes_after_the_crash_that_it_outlived() {
         drain(&mut session, "", &of(TENANT, 500)).0,
         [prepared, other]
     );
+}
+
+/// Fills the page of the WAL to its end, unless other records come in between.
+const FILL_WAL_PAGE: &str = "DO $$
+    DECLARE start pg_lsn := pg_current_wal_insert_lsn(); size numeric; rest numeric;
+    BEGIN
+        PERFORM pg_logical_emit_message(false, 'x', repeat('x', 1000));
+        size := pg_current_wal_insert_lsn() - start;
+        rest := 8192 - (pg_current_wal_insert_lsn() - '0/0') % 8192;
+        -- Unless the first message itself went over the end.
+        IF rest BETWEEN size AND 8192 - size THEN
+            PERFORM pg_logical_emit_message(false, 'x', repeat('x', (rest - size + 1000)::int));
+        END IF;
+    END $$";
+
+#[test]
+fn an_empty_page_at_the_end_of_the_wal_is_no_obstacle() {
+    let cluster = Cluster::start(&Options::default());
+    let database = log(&cluster);
+    let mut session = database.superuser();
+    now(&mut session);
+    session.batch_execute("SELECT pg_switch_wal()").unwrap();
+    now(&mut session);
+    let filled = (0..100).any(|_| {
+        session.batch_execute(FILL_WAL_PAGE).unwrap();
+        let end = session.number("SELECT ((pg_current_wal_insert_lsn() - '0/0') % 8192)::bigint");
+        now(&mut session);
+        // The next record goes behind the header of a page that has none yet.
+        end == 24
+    });
+    assert!(filled, "no record has ended at the end of a page");
 }
