@@ -1,4 +1,10 @@
 //! Lines, manifests and names of archives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failing test panics"
+)]
 
 use activity_log_core::archive::{
     Column, Contents, FolderProblem, Manifest, Origin, Problem, RowKey, Writer, check_file,

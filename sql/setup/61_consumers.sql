@@ -1,6 +1,6 @@
 -- The view over consumers. It calls a function of the extension, so it goes with the extension and
 -- comes back with setup().
-CREATE OR REPLACE VIEW activity.consumers AS
+CREATE VIEW activity.consumers AS
     SELECT c.name, c.tenant_id, c.actions, c.role_name, c.created_at, c.acked_at,
            l.lag_events, l.lag_seconds, l.held_by, l.problem
     FROM activity.consumer_cursors c

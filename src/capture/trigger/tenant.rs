@@ -35,9 +35,15 @@ impl Tenant {
 /// More names than this are looked up again.
 const MAX_KEPT_NAMES: usize = 10_000;
 
+/// What tenants are called, at a count of changes of their table.
+#[derive(Default)]
+struct Names {
+    at: u64,
+    tenants: HashMap<String, Option<[u8; 16]>>,
+}
+
 thread_local! {
-    /// What tenants are called, at a count of changes of their table.
-    static NAMES: RefCell<(u64, HashMap<String, Option<[u8; 16]>>)> = RefCell::new((0, HashMap::new()));
+    static NAMES: RefCell<Names> = RefCell::default();
 }
 
 /// The tenant of the context, if the caller may write for it: a role that is pinned to one tenant
@@ -104,8 +110,12 @@ unsafe fn of_value(form: &Form, datum: pg_sys::Datum) -> Result<Option<[u8; 16]>
 /// The tenant whose `external_id` this is, or whose UUID it spells.
 fn of_name(name: &str) -> Result<Option<[u8; 16]>, Error> {
     let at = db::changes(Relation::Tenants);
-    let kept = NAMES
-        .with_borrow(|(seen, names)| (*seen == at).then(|| names.get(name).copied()).flatten());
+    let kept = NAMES.with_borrow(|names| {
+        let is_current = names.at == at;
+        is_current
+            .then(|| names.tenants.get(name).copied())
+            .flatten()
+    });
     if let Some(tenant) = kept {
         return Ok(tenant);
     }
@@ -116,12 +126,12 @@ fn of_name(name: &str) -> Result<Option<[u8; 16]>, Error> {
         &[db::text(Some(name))],
     )?;
     let tenant = found.map(|id| *id.as_bytes()).or_else(|| parse_uuid(name));
-    NAMES.with_borrow_mut(|(seen, names)| {
-        if *seen != at || names.len() >= MAX_KEPT_NAMES {
-            names.clear();
-            *seen = at;
+    NAMES.with_borrow_mut(|names| {
+        if names.at != at || names.tenants.len() >= MAX_KEPT_NAMES {
+            names.tenants.clear();
+            names.at = at;
         }
-        names.insert(name.to_owned(), tenant);
+        names.tenants.insert(name.to_owned(), tenant);
     });
     Ok(tenant)
 }

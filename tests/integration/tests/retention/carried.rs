@@ -135,7 +135,7 @@ fn the_whole_month_is_archived_first_and_what_stayed_when_it_goes_itself() {
     );
     assert_eq!(maintain(&mut session)["ok"], true);
     assert_eq!(of_month(&mut session), stays);
-    assert_eq!(archived(&mut session), [all.clone()]);
+    assert_eq!(archived(&mut session), std::slice::from_ref(&all));
 
     // Some of it is released, some is not.
     let second = session

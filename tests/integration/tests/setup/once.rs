@@ -87,7 +87,10 @@ const CALLS: &[(&str, &str)] = &[
         "retention_preview",
         "SELECT * FROM activity.retention_preview()",
     ),
-    ("hold", "SELECT activity.hold(reason => 'a case', actor_id => 'u1')"),
+    (
+        "hold",
+        "SELECT activity.hold(reason => 'a case', actor_id => 'u1')",
+    ),
     (
         "release_hold",
         "SELECT activity.release_hold(gen_random_uuid(), 'over')",
