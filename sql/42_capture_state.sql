@@ -9,9 +9,10 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT t.tgrelid, t.tgname::text,
-           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' THEN
+           -- One that can be deferred would log a change after its effects.
+           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' AND t.tgconstraint = 0 THEN
                CASE p.proname || ' ' || t.tgtype
-                   WHEN '_capture_row 29' THEN 'row'
+                   WHEN '_capture_row 29' THEN CASE WHEN t.tgname = '!activity_capture_row' THEN 'row' END
                    WHEN '_capture_statement 4' THEN 'insert'
                    WHEN '_capture_statement 16' THEN 'update'
                    WHEN '_capture_statement 8' THEN 'delete'
@@ -36,7 +37,12 @@ AS $$
         (SELECT t.relation
          FROM activity._capture_triggers() t
          JOIN pg_class k ON k.oid = t.relation JOIN pg_namespace n ON n.oid = k.relnamespace
-         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone AND t.kind <> 'truncate'
+         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone
+           -- Everybody may make a row trigger, and only the log one for TRUNCATE.
+           AND (t.kind IN ('insert', 'update', 'delete')
+                OR t.kind = 'row' AND EXISTS (
+                    SELECT FROM activity._capture_triggers() s
+                    WHERE s.relation = t.relation AND s.capture_id = t.capture_id AND s.kind = 'truncate'))
          ORDER BY (t.relation = c.relation AND activity._is_home()) DESC,
                   (n.nspname = c.schema_name AND k.relname = c.table_name) DESC, t.relation
          LIMIT 1),

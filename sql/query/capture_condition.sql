@@ -6,7 +6,7 @@ SELECT activity._level_in_effect(c.capture_id, $2, c.replicated),
        (SELECT count(*) FROM activity._capture_soundness(c.capture_id) s WHERE NOT s.is_sound AND NOT s.is_there),
        (SELECT count(*) FROM activity._capture_soundness(c.capture_id) s WHERE NOT s.is_sound AND s.is_there),
        (SELECT count(*) FROM activity._capture_triggers() t
-        WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone
+        WHERE t.capture_id = c.capture_id::text AND t.kind <> 'row' AND NOT t.is_clone
           AND t.relation NOT IN (SELECT w.relation FROM activity._wanted_triggers($2, 'row', c.replicated) w))
 FROM activity.captures c
 WHERE c.capture_id = $1

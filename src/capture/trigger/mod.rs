@@ -22,6 +22,7 @@ mod writer;
 
 use self::image::Change;
 use self::row::Row;
+pub(super) use self::settings::printing;
 use self::rows::Rows;
 use self::table::Table;
 use self::writer::Writer;
@@ -46,6 +47,9 @@ const FIRING: u32 = pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_TIMINGMASK
 const AFTER_ROW: u32 = pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_AFTER;
 const AFTER_STATEMENT: u32 = pg_sys::TRIGGER_EVENT_AFTER;
 const BEFORE_STATEMENT: u32 = pg_sys::TRIGGER_EVENT_BEFORE;
+
+/// What `attach()` calls its row trigger. Everybody may make one that runs the function.
+const ROW_TRIGGER: &CStr = c"!activity_capture_row";
 
 /// AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW.
 unsafe fn capture_row(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -114,11 +118,14 @@ unsafe fn run(
             if (*trigger).tg_event & FIRING != firing {
                 return Err(Error::NotItsTrigger);
             }
+            if firing == AFTER_ROW && CStr::from_ptr((*(*trigger).tg_trigger).tgname) != ROW_TRIGGER {
+                return Ok(());
+            }
             let table = Table::of((*trigger).tg_relation, capture_id((*trigger).tg_trigger)?)?;
             if !table.is_captured || table.is_paused() {
                 return Ok(());
             }
-            settings::printing(table.depends_on_settings, || work(trigger, table))
+            printing(table.depends_on_settings, || work(trigger, table))
         })
     };
     if let Err(error) = outcome {
