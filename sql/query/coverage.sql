@@ -39,7 +39,7 @@ WITH soundness AS MATERIALIZED (
           -- Partitions are captured with their parent, or through it.
           AND NOT t.relispartition
 )
-SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level', 'partly disabled') AND is_paused IS NOT TRUE,
+SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level') AND is_paused IS NOT TRUE,
        coalesce(level_in_effect, wanted_level),
        state || CASE WHEN state = 'paused' AND paused_until IS NOT NULL
                      THEN ' until ' || to_char(paused_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ELSE '' END,

@@ -27,6 +27,9 @@ pub(super) fn follow(
     let is_moved = schema != attachment.schema || table != attachment.table;
     let is_same = change.is_empty() && now.len() == attachment.columns.len();
     if is_same && !is_moved && is_hint_right && place == Place::Home {
+        if has_other_owner(attachment.id, relation)? {
+            check_rules(attachment.id, relation)?;
+        }
         return Ok(());
     }
     remember(attachment, relation, (&schema, &table), &now, &change)?;
@@ -54,6 +57,18 @@ pub(super) fn follow(
             "rules_that_no_longer_fit": problems,
         }),
     )
+}
+
+/// Whether the table has got another owner than its rules know, or got theirs back.
+fn has_other_owner(capture: Uuid, relation: pg_sys::Oid) -> Result<bool, Error> {
+    let has_other = db::value::<bool>(
+        Mode::Write,
+        "SELECT EXISTS (SELECT FROM activity.capture_rules r, pg_catalog.pg_class k \
+                        WHERE r.capture_id = $1 AND k.oid = $2 \
+                          AND (r.owner_role <> pg_catalog.pg_get_userbyid(k.relowner)) <> (r.problem IS NOT NULL))",
+        &[db::uuid(capture.as_bytes()), oid_parameter(relation)],
+    )?;
+    Ok(has_other == Some(true))
 }
 
 /// Schema and name of a table, and whether its OID is the remembered one.
