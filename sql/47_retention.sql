@@ -105,12 +105,20 @@ DECLARE
     v_run uuid;
     v_number bigint;
     v_text text;
+    v_is_run boolean;
 BEGIN
     SELECT l.finished_at, l.run_id INTO v_last, v_run
     FROM activity.maintenance_log l WHERE l.step = 'run' ORDER BY l.started_at DESC LIMIT 1;
+    v_is_run := CASE
+        WHEN v_last IS NOT NULL THEN v_last > now() - interval '1 day'
+        -- The worker has still to come to it.
+        ELSE current_setting('activity.maintenance_interval') <> '0'
+             AND ',' || replace(current_setting('shared_preload_libraries'), ' ', '') || ',' LIKE '%,activity_log,%'
+             AND (SELECT l.set_up_at FROM activity.log l) > now() - interval '1 day'
+    END;
     RETURN QUERY VALUES ('retention', 'maintain() ran last', coalesce(v_last::text, 'never'),
-        coalesce(v_last > now() - interval '1 day', false),
-        CASE WHEN (v_last > now() - interval '1 day') IS NOT TRUE THEN
+        coalesce(v_is_run, false),
+        CASE WHEN v_is_run IS NOT TRUE THEN
             'Let something call it: the preloaded worker, SELECT activity.schedule_maintenance(); with pg_cron, or any cron with psql -c ''CALL activity.maintain()''.' END);
 
     SELECT count(*), string_agg(DISTINCT concat_ws(' ', l.step, l.partition, l.detail ->> 'sqlstate'), ', ')
