@@ -17,8 +17,11 @@
 \echo
 CREATE EXTENSION activity_log;
 SELECT activity.setup();
-SELECT area, item, value, ok FROM activity.status();
-SELECT item, advice FROM activity.status() WHERE NOT ok;
+\echo '   status() says how it stands; what is not as it could be comes with advice.'
+\echo
+SELECT area, count(*) AS items, count(*) FILTER (WHERE NOT ok) AS not_ok
+FROM activity.status() GROUP BY area ORDER BY area;
+SELECT item, value, advice FROM activity.status() WHERE NOT ok;
 
 \echo
 \echo '━━ 2. Say what an event looks like'
@@ -147,3 +150,67 @@ SELECT action, actor_id, object_id FROM activity.list(tenant_id => :'acme');
 SELECT object_id, encode(ip_hash, 'hex') AS ip_hash, ip_prefix
 FROM activity.events WHERE object_id IN ('A-1', 'A-8', 'G-1') ORDER BY object_id;
 SELECT jsonb_pretty(metadata) AS metadata FROM activity.events WHERE object_id = 'A-8';
+
+\echo
+\echo '━━ 10. Capture a table: no change to the application, no right of its login on the log'
+\echo
+CREATE TABLE orders (id int PRIMARY KEY, tenant_id uuid NOT NULL, status text, amount numeric(10, 2), note text);
+GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO demo_app;
+SELECT activity.attach('orders', exclude => '{note}') IS NOT NULL AS is_captured;
+SELECT activity.register_action('order.paid');
+SELECT activity.on_change('orders', 'order.paid',
+    when_condition => $$OLD.status = 'open' AND NEW.status = 'paid'$$,
+    metadata => $$jsonb_build_object('amount', NEW.amount)$$) IS NOT NULL AS has_rule;
+
+\echo '   The application works as ever; the context says who it was.'
+\echo
+\set QUIET off
+\connect - demo_app
+\set QUIET on
+BEGIN;
+SELECT activity.set_context(tenant_id => :'acme', actor_id => 'carol', request_id => 'request-3');
+INSERT INTO orders VALUES (1, :'acme', 'open', 10, 'not for the log');
+UPDATE orders SET amount = 12.5 WHERE id = 1;
+COMMIT;
+\set ECHO none
+SELECT now() AS before_payment \gset
+\set ECHO queries
+BEGIN;
+SELECT activity.set_context(tenant_id => :'acme', actor_id => 'dave', request_id => 'request-4');
+UPDATE orders SET status = 'paid' WHERE id = 1;
+DELETE FROM orders WHERE id = 1;
+COMMIT;
+
+\echo '   What happened to the order, field by field, and the row as it stood before it was paid:'
+\echo
+BEGIN;
+SELECT activity.set_context(tenant_id => :'acme');
+SELECT action, actor_id, field, old, new
+FROM activity.object_history('orders', '1') WHERE field IS DISTINCT FROM 'tenant_id';
+SELECT activity.row_as_of('orders', '{"id": 1}', :'before_payment');
+COMMIT;
+
+\echo
+\echo '━━ 11. Follow the log: what has committed since a cursor, each event once'
+\echo
+SELECT activity.stream_start() AS start \gset
+SELECT activity.record('invoice.paid', '{"amount": 9, "currency": "EUR"}', tenant_id => :'acme', actor_id => 'erin');
+SELECT action, actor_id, event_id IS NULL AS is_bookmark, left(next_cursor, 12) || '…' AS next_cursor
+FROM activity.read_stream(:'acme', cursor => :'start');
+
+\echo
+\echo '━━ 12. Keep it as long as you say, and hold what a court asks for'
+\echo
+\set QUIET off
+\connect - postgres
+\set QUIET on
+SELECT activity.set_retention(preset => 'hipaa');
+SELECT activity.hold(:'globex', 'case 2026-17') IS NOT NULL AS is_held;
+\echo '   Shorter needs a yes:'
+\echo
+\set ON_ERROR_STOP off
+SELECT activity.set_retention('30 days');
+\set ON_ERROR_STOP on
+\i scripts/demo_rejected.sql
+CALL activity.maintain();
+SELECT partition, state, rows, lower_bound::date FROM activity.partitions ORDER BY lower_bound LIMIT 3;

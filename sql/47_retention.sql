@@ -79,7 +79,8 @@ BEGIN
                     WHEN r.closed_at IS NOT NULL THEN 'closed'
                     ELSE 'live' END,
                CASE WHEN t.oid IS NULL THEN r.archive_rows
-                    ELSE coalesce(r.rows, nullif(t.reltuples, -1)::bigint, 0) END,
+                    -- The statistics of writers know of a partition that was never analysed.
+                    ELSE coalesce(r.rows, nullif(pg_stat_get_live_tuples(t.oid), 0), nullif(t.reltuples, -1)::bigint, 0) END,
                CASE WHEN t.oid IS NULL THEN 0 ELSE pg_table_size(t.oid) END,
                CASE WHEN t.oid IS NULL THEN 0 ELSE pg_indexes_size(t.oid) END,
                r.oldest, r.newest, r.held_since, CASE WHEN r.archived_at IS NOT NULL THEN r.archive_manifest END
