@@ -118,6 +118,9 @@ GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
 
 -- Capture ----------------------------------------------------------------------------------------
+-- Whoever makes a partition of a captured table makes the clone of its row trigger, with his own
+-- rights. The function does nothing on a table that is not captured.
+GRANT EXECUTE ON FUNCTION activity._capture_row TO PUBLIC;
 GRANT EXECUTE ON FUNCTION activity.attach TO activity_admin;
 COMMENT ON FUNCTION activity.attach IS 'Captures the changes of a table that the caller owns; returns the capture''s id. The tenant comes from tenant_column (tenant_id where the table has it), else tenant_id, else the context. level: auto, row or statement. replicated: also what arrives by replication.';
 GRANT EXECUTE ON FUNCTION activity.detach TO activity_admin;

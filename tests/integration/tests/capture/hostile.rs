@@ -139,6 +139,45 @@ fn counting_the_rows_of_a_truncate_plans_nothing_of_the_table_owner() {
 }
 
 #[test]
+fn a_trigger_of_somebody_s_own_adds_no_event() {
+    let database = log();
+    // Whoever may use the schema can name the function that partitions inherit.
+    let owner = database.create_login(&["activity_reader"]);
+    let mut admin = database.superuser();
+    admin
+        .batch_execute(&format!("CREATE SCHEMA shop AUTHORIZATION {owner}"))
+        .unwrap();
+    let mut session = database.connect_as(&owner);
+    session
+        .batch_execute("CREATE TABLE shop.item (id int PRIMARY KEY); CREATE TABLE shop.fake (id int PRIMARY KEY)")
+        .unwrap();
+    attach(&mut admin, "shop.item", ", level => 'row'");
+    let capture = admin
+        .text("SELECT capture_id::text FROM activity.captures")
+        .unwrap();
+    let trigger = |name: &str, table: &str| {
+        format!(
+            "CREATE TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW
+             EXECUTE FUNCTION activity._capture_row('{capture}')"
+        )
+    };
+    session.batch_execute(&trigger("\"!a\"", "shop.item")).unwrap();
+    session.batch_execute(&trigger("z", "shop.item")).unwrap();
+    session.batch_execute(&trigger("z", "shop.fake")).unwrap();
+    session
+        .batch_execute("INSERT INTO shop.item VALUES (1); INSERT INTO shop.fake VALUES (2)")
+        .unwrap();
+    // A table that takes the captured one's name is not the captured one.
+    session
+        .batch_execute("SET activity.tenant_id = '11111111-1111-4111-8111-111111111111'; ALTER TABLE shop.item RENAME TO other; ALTER TABLE shop.fake RENAME TO item; INSERT INTO shop.item VALUES (3)")
+        .unwrap();
+    assert_eq!(
+        admin.texts("SELECT object_id FROM activity.events WHERE source = 'capture'"),
+        ["1"]
+    );
+}
+
+#[test]
 fn a_cast_of_the_table_owner_does_not_run_with_the_rights_of_the_log() {
     for level in LEVELS {
         let database = log();
