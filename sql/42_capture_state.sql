@@ -74,6 +74,21 @@ AS $$
     FROM pg_class c WHERE c.oid = p_relation
 $$;
 
+-- The trigger that fires before capture for the same row, which only a name that begins with a blank
+-- or a control character does; NULL if there is none.
+CREATE FUNCTION activity._earlier_trigger(p_relation oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(t.tgname)::text
+    FROM pg_trigger t
+    WHERE (t.tgrelid = p_relation OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(p_relation::regclass) p))
+      -- ROW, neither BEFORE nor INSTEAD OF
+      AND t.tgtype & 67 = 1
+      AND t.tgenabled <> 'D' AND NOT t.tgisinternal
+      AND t.tgname < '!activity_capture_row'
+$$;
+
 -- The triggers that a captured table has at a level: on the table itself and on its partitions.
 -- Where enabled is D, it does no harm if there is none.
 CREATE FUNCTION activity._wanted_triggers(p_relation oid, p_level text, p_replicated boolean)
@@ -170,7 +185,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT count(*)
-    FROM (VALUES ('activity_schema_changed', '_on_schema_change'), ('activity_dropped', '_on_drop')) w (name, function)
+    FROM (VALUES ('activity_schema_changed', '_on_schema_change'), ('activity_dropped', '_on_drop'),
+                 ('activity_table_rewritten', '_on_table_rewrite')) w (name, function)
     WHERE NOT EXISTS (
         SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
         WHERE e.evtname = w.name AND e.evtenabled = 'A'
@@ -181,6 +197,9 @@ $$;
 CREATE FUNCTION activity._on_schema_change() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_schema_change';
 COMMENT ON FUNCTION activity._on_schema_change() IS 'Follows captured tables through DDL.';
+CREATE FUNCTION activity._on_table_rewrite() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_table_rewrite';
+COMMENT ON FUNCTION activity._on_table_rewrite() IS 'Notices when the rows of a captured table are computed anew.';
 CREATE FUNCTION activity._on_drop() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_drop';
 COMMENT ON FUNCTION activity._on_drop() IS 'Notices when captured tables, or the triggers on them, are dropped.';
