@@ -118,11 +118,11 @@ GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
 
 -- Capture ----------------------------------------------------------------------------------------
+-- Whoever makes a partition of a captured table makes the clone of its row trigger, with his own
+-- rights. The function does nothing on a table that is not captured.
+GRANT EXECUTE ON FUNCTION activity._capture_row TO PUBLIC;
 GRANT EXECUTE ON FUNCTION activity.attach TO activity_admin;
 COMMENT ON FUNCTION activity.attach IS 'Captures the changes of a table that the caller owns; returns the capture''s id. The tenant comes from tenant_column (tenant_id where the table has it), else tenant_id, else the context. level: auto, row or statement. replicated: also what arrives by replication.';
--- Postgres clones a captured table's trigger for whoever makes a partition of it, and asks for this
--- right then. Anywhere but on the table of its capture, and under its own name, it writes nothing.
-GRANT EXECUTE ON FUNCTION activity._capture_row TO PUBLIC;
 GRANT EXECUTE ON FUNCTION activity.detach TO activity_admin;
 COMMENT ON FUNCTION activity.detach IS 'Ends the capture of a table; what was captured stays. Returns the capture''s id.';
 GRANT EXECUTE ON FUNCTION activity.pause TO activity_admin;

@@ -6,6 +6,7 @@ WITH soundness AS MATERIALIZED (
     SELECT c.*, t.relation AS found,
            c.paused_at IS NOT NULL AND (c.paused_until IS NULL OR c.paused_until > clock_timestamp()) AS is_paused,
            activity._row_level_reason(t.relation) AS reason,
+           activity._earlier_trigger(t.relation) AS earlier_trigger,
            activity._level_in_effect(c.capture_id, t.relation, c.replicated) AS level_in_effect,
            (SELECT min(s.level) FROM soundness s WHERE s.capture_id = c.capture_id) AS wanted_level,
            (SELECT count(*) FROM soundness s WHERE s.capture_id = c.capture_id AND s.is_wanted AND s.is_sound) AS sound,
@@ -22,7 +23,7 @@ WITH soundness AS MATERIALIZED (
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'activity')
 ), states AS (
     SELECT coalesce(t.schema_name, c.schema_name) AS schema_name, coalesce(t.table_name, c.table_name) AS table_name,
-           c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason,
+           c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason, c.earlier_trigger,
            CASE
                WHEN c.capture_id IS NULL AND t.has_orphans THEN 'orphan trigger'
                WHEN c.capture_id IS NULL THEN 'not captured'
@@ -31,6 +32,7 @@ WITH soundness AS MATERIALIZED (
                WHEN c.sound = 0 THEN 'disabled'
                WHEN c.unsound > 0 THEN 'partly disabled'
                WHEN c.is_paused THEN 'paused'
+               WHEN c.earlier_trigger IS NOT NULL THEN 'unsafe order'
                ELSE 'active'
            END AS state
     FROM tables t FULL JOIN captured c ON c.found = t.oid
@@ -39,7 +41,7 @@ WITH soundness AS MATERIALIZED (
           -- Partitions are captured with their parent, or through it.
           AND NOT t.relispartition
 )
-SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level') AND is_paused IS NOT TRUE,
+SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level', 'unsafe order') AND is_paused IS NOT TRUE,
        coalesce(level_in_effect, wanted_level),
        state || CASE WHEN state = 'paused' AND paused_until IS NOT NULL
                      THEN ' until ' || to_char(paused_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ELSE '' END,
@@ -50,6 +52,7 @@ SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level')
            WHEN 'disabled' THEN 'Its triggers are missing or disabled: SELECT activity.setup(); puts them back. Find out who took them away.'
            WHEN 'partly disabled' THEN 'Some of its triggers are missing or not as they should be: SELECT activity.setup(); puts them right. Find out who changed them.'
            WHEN 'paused' THEN format('SELECT activity.resume(%L);', format('%I.%I', schema_name, table_name))
+           WHEN 'unsafe order' THEN format('Trigger %I fires before capture, so that what it changes is logged before its cause: ALTER TRIGGER %1$I ON %I.%I RENAME TO a name that sorts behind "!activity".', earlier_trigger, schema_name, table_name)
            WHEN 'unsafe level' THEN format('Changes may be logged before their cause, since %s: SELECT activity.setup(); brings it to level row.', coalesce(reason, 'it was attached so'))
            ELSE CASE
                WHEN bad_rules > 0 THEN 'A rule no longer fits the table: SELECT * FROM activity.capture_rules WHERE problem IS NOT NULL;'

@@ -9,10 +9,34 @@
 use super::attach::forget;
 use super::attachment::Attachment;
 use super::condition::{self, After, Place};
-use super::{shape, triggers};
+use super::target::oid_parameter;
+use super::{partitions, shape, triggers};
 use crate::db::{self, Failure, Mode, Relation, c_function};
 use crate::error::{self, Error};
 use pgrx::{PgSqlErrorCode, Uuid, pg_guard, pg_sys};
+use std::cell::RefCell;
+
+thread_local! {
+    /// Tables whose rows the running command has computed anew.
+    static REWRITTEN: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Before the rows of a table are written anew, for whatever reason.
+unsafe fn on_table_rewrite(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: the server hands over valid call information.
+    unsafe { check_call(fcinfo) };
+    tolerate(|| {
+        // 2 and 4: values come from defaults or expressions. The others leave them as they are.
+        let table = db::value::<pg_sys::Oid>(
+            Mode::Write,
+            "SELECT pg_event_trigger_table_rewrite_oid() WHERE pg_event_trigger_table_rewrite_reason() & 6 <> 0",
+            &[],
+        )?;
+        REWRITTEN.with_borrow_mut(|tables| tables.extend(table));
+        Ok(())
+    });
+    pg_sys::Datum::from(0usize)
+}
 
 /// After a command that makes or alters something.
 unsafe fn on_schema_change(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -25,9 +49,10 @@ unsafe fn on_schema_change(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             &[],
             |row| row.must::<Uuid>(1, "captures"),
         )?;
+        let rewritten = REWRITTEN.take();
         concerned
             .into_iter()
-            .try_for_each(|id| look_at(id, After::Change))
+            .try_for_each(|id| look_at(id, After::Change, &rewritten))
     });
     pg_sys::Datum::from(0usize)
 }
@@ -52,7 +77,7 @@ unsafe fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             if is_gone {
                 Attachment::by_id(id)?.map_or(Ok(()), |a| forget(&a, "table dropped"))
             } else {
-                look_at(id, After::Drop)
+                look_at(id, After::Drop, &[])
             }
         })
     });
@@ -60,15 +85,32 @@ unsafe fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 }
 
 /// Brings a capture into step with its table.
-fn look_at(id: Uuid, after: After) -> Result<(), Error> {
+fn look_at(id: Uuid, after: After, rewritten: &[pg_sys::Oid]) -> Result<(), Error> {
     let Some(mut attachment) = Attachment::by_id(id)? else {
         return Ok(());
     };
     let Some(relation) = attachment.relation else {
         return Ok(());
     };
-    shape::follow(&attachment, relation, Place::Home)?;
+    let is_rewritten = has_part_of(relation, rewritten)?;
+    shape::follow(&attachment, relation, Place::Home, is_rewritten)?;
+    partitions::follow(&attachment, relation, Place::Home)?;
     condition::follow(&mut attachment, relation, after)
+}
+
+/// Whether one of the tables is this one, or a partition of it.
+fn has_part_of(relation: pg_sys::Oid, tables: &[pg_sys::Oid]) -> Result<bool, Error> {
+    for table in tables {
+        let is_part = db::value::<bool>(
+            Mode::Write,
+            "SELECT $1 = $2 OR $1 IN (SELECT relid FROM pg_partition_ancestors($2::regclass))",
+            &[oid_parameter(relation), oid_parameter(*table)],
+        )?;
+        if is_part == Some(true) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Does the work where there is any, and turns what it raises into a warning.
@@ -127,5 +169,10 @@ c_function!(
     activity_on_schema_change,
     pg_finfo_activity_on_schema_change,
     on_schema_change
+);
+c_function!(
+    activity_on_table_rewrite,
+    pg_finfo_activity_on_table_rewrite,
+    on_table_rewrite
 );
 c_function!(activity_on_drop, pg_finfo_activity_on_drop, on_drop);

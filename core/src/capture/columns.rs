@@ -58,6 +58,19 @@ impl Change {
         change
     }
 
+    /// Takes these columns for retyped as well: their values were computed anew, perhaps under the
+    /// same type.
+    pub fn rewrite(&mut self, now: &[Column], altered: &[i16]) {
+        for column in now.iter().filter(|c| altered.contains(&c.number)) {
+            let is_told = self.added.contains(&column.name)
+                || self.retyped.iter().any(|(name, ..)| *name == column.name);
+            if !is_told {
+                let kind = column.kind.clone();
+                self.retyped.push((column.name.clone(), kind.clone(), kind));
+            }
+        }
+    }
+
     /// The name now of a column that was configured by its old name; `None` if it is gone. A name
     /// that was no column at the last look stays.
     #[must_use]
@@ -86,6 +99,26 @@ mod tests {
             name: name.into(),
             kind: kind.into(),
         }
+    }
+
+    #[test]
+    fn columns_that_were_computed_anew_are_told_once() {
+        let before = [column(1, "id", "integer"), column(2, "price", "integer")];
+        let now = [
+            column(1, "id", "bigint"),
+            column(2, "price", "integer"),
+            column(3, "size", "integer"),
+        ];
+        let mut change = Change::between(&before, &now);
+        change.rewrite(&now, &[1, 2, 3]);
+        assert_eq!(change.added, ["size"]);
+        assert_eq!(
+            change.retyped,
+            [
+                ("id".into(), "integer".into(), "bigint".into()),
+                ("price".into(), "integer".into(), "integer".into()),
+            ]
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("_captured_tables", ""),
     ("_changed", ""),
     ("_consumer_lag", "ram"),
+    ("_earlier_trigger", ""),
     ("_end_maintenance", "m"),
     ("_has_reader_policy", ""),
     ("_is_home", ""),
@@ -27,6 +28,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("_missing_event_triggers", ""),
     ("_on_drop", ""),
     ("_on_schema_change", ""),
+    ("_on_table_rewrite", ""),
     ("_partitions", "am"),
     ("_reopened", ""),
     ("_retention_status", ""),
@@ -126,7 +128,7 @@ fn each_function_is_executable_by_whom_it_is_for() {
 }
 
 #[test]
-fn nothing_but_the_trigger_that_partitions_clone_is_granted_to_everybody() {
+fn everybody_may_only_have_a_partition_captured() {
     let mut session = database().superuser();
     let public = session.texts(
         "SELECT 'function ' || p.oid::regprocedure FROM pg_proc p,
@@ -139,7 +141,6 @@ fn nothing_but_the_trigger_that_partitions_clone_is_granted_to_everybody() {
          SELECT 'schema ' || n.nspname FROM pg_namespace n, aclexplode(n.nspacl) a
          WHERE n.nspname = 'activity' AND a.grantee = 0",
     );
-    // Whoever makes a partition of a captured table has its trigger cloned.
     assert_eq!(public, ["function activity._capture_row()"]);
 }
 

@@ -139,6 +139,80 @@ fn counting_the_rows_of_a_truncate_plans_nothing_of_the_table_owner() {
 }
 
 #[test]
+fn a_trigger_of_somebody_s_own_adds_no_event() {
+    let database = log();
+    // Whoever may use the schema can name the function that partitions inherit.
+    let owner = database.create_login(&["activity_reader"]);
+    let mut admin = database.superuser();
+    admin
+        .batch_execute(&format!("CREATE SCHEMA shop AUTHORIZATION {owner}"))
+        .unwrap();
+    let mut session = database.connect_as(&owner);
+    session
+        .batch_execute("CREATE TABLE shop.item (id int PRIMARY KEY); CREATE TABLE shop.fake (id int PRIMARY KEY)")
+        .unwrap();
+    attach(&mut admin, "shop.item", ", level => 'row'");
+    let capture = admin
+        .text("SELECT capture_id::text FROM activity.captures")
+        .unwrap();
+    let trigger = |name: &str, table: &str| {
+        format!(
+            "CREATE TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW
+             EXECUTE FUNCTION activity._capture_row('{capture}')"
+        )
+    };
+    session
+        .batch_execute(&trigger("\"!a\"", "shop.item"))
+        .unwrap();
+    session.batch_execute(&trigger("z", "shop.item")).unwrap();
+    session.batch_execute(&trigger("z", "shop.fake")).unwrap();
+    session
+        .batch_execute("INSERT INTO shop.item VALUES (1); INSERT INTO shop.fake VALUES (2)")
+        .unwrap();
+    // A table that takes the captured one's name is not the captured one.
+    session
+        .batch_execute("SET activity.tenant_id = '11111111-1111-4111-8111-111111111111'; ALTER TABLE shop.item RENAME TO other; ALTER TABLE shop.fake RENAME TO item; INSERT INTO shop.item VALUES (3)")
+        .unwrap();
+    assert_eq!(
+        admin.texts("SELECT object_id FROM activity.events WHERE source = 'capture'"),
+        ["1"]
+    );
+}
+
+#[test]
+fn a_renamed_trigger_captures_nothing_is_told_and_comes_back_once() {
+    for level in LEVELS {
+        let database = log();
+        let mut admin = database.superuser();
+        admin
+            .batch_execute("CREATE TABLE item (id int PRIMARY KEY)")
+            .unwrap();
+        attach(&mut admin, "item", &format!(", level => '{level}'"));
+        let kind = if level == "row" { "row" } else { "insert" };
+        admin
+            .batch_execute(&format!(
+                "ALTER TRIGGER \"!activity_capture_{kind}\" ON item RENAME TO zzz; INSERT INTO item VALUES (1);
+                 SELECT activity.setup(); INSERT INTO item VALUES (2)"
+            ))
+            .unwrap();
+        assert_eq!(
+            admin.texts("SELECT object_id FROM activity.events WHERE source = 'capture'"),
+            ["2"]
+        );
+        assert_eq!(
+            admin.number(
+                "SELECT count(*) FROM activity.events WHERE action = 'activity.capture.tampered'"
+            ),
+            1
+        );
+        assert_eq!(
+            admin.number("SELECT count(*) FROM pg_trigger WHERE tgname = 'zzz'"),
+            0
+        );
+    }
+}
+
+#[test]
 fn a_cast_of_the_table_owner_does_not_run_with_the_rights_of_the_log() {
     for level in LEVELS {
         let database = log();
