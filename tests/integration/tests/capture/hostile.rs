@@ -380,7 +380,7 @@ fn an_owner_gets_no_second_event_and_no_later_one_from_a_trigger_of_his_own() {
         .batch_execute(&format!(
             "CREATE TRIGGER twice AFTER INSERT OR UPDATE OR DELETE ON item FOR EACH ROW
                  EXECUTE FUNCTION activity._capture_row('{id}');
-             INSERT INTO item VALUES (1, 1); DROP TRIGGER twice ON item"
+             INSERT INTO item VALUES (1, 1); DROP TRIGGER IF EXISTS twice ON item"
         ))
         .unwrap();
     assert_eq!(count(&mut admin, "object_id = '1'"), 1);
