@@ -13,26 +13,32 @@ use super::target::oid_parameter;
 use super::{partitions, shape, triggers};
 use crate::db::{self, Failure, Mode, Relation, c_function};
 use crate::error::{self, Error};
-use pgrx::{PgSqlErrorCode, Uuid, pg_guard, pg_sys};
+use pgrx::{PgList, PgSqlErrorCode, Uuid, pg_guard, pg_sys};
 use std::cell::RefCell;
+use std::ffi::CStr;
 
 thread_local! {
-    /// Tables whose rows the running command has computed anew.
-    static REWRITTEN: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+    /// Tables whose rows the running command writes anew, and the columns it computes for them.
+    static REWRITTEN: RefCell<Vec<(pg_sys::Oid, Vec<String>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Before the rows of a table are written anew, for whatever reason.
 unsafe fn on_table_rewrite(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the server hands over valid call information.
-    unsafe { check_call(fcinfo) };
+    // SAFETY: the server hands over valid call information, which `check_call` makes sure of.
+    let columns = unsafe {
+        check_call(fcinfo);
+        computed_columns((*(*fcinfo).context.cast::<pg_sys::EventTriggerData>()).parsetree)
+    };
+    if columns.is_empty() {
+        return pg_sys::Datum::from(0usize);
+    }
     tolerate(|| {
-        // 2 and 4: values come from defaults or expressions. The others leave them as they are.
         let table = db::value::<pg_sys::Oid>(
             Mode::Write,
-            "SELECT pg_event_trigger_table_rewrite_oid() WHERE pg_event_trigger_table_rewrite_reason() & 6 <> 0",
+            "SELECT pg_event_trigger_table_rewrite_oid()",
             &[],
         )?;
-        REWRITTEN.with_borrow_mut(|tables| tables.extend(table));
+        REWRITTEN.with_borrow_mut(|tables| tables.extend(table.map(|table| (table, columns))));
         Ok(())
     });
     pg_sys::Datum::from(0usize)
@@ -84,33 +90,70 @@ unsafe fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     pg_sys::Datum::from(0usize)
 }
 
+/// The columns that a command gives other values, perhaps under the type they had.
+///
+/// # Safety
+/// The node is a statement, or NULL.
+unsafe fn computed_columns(statement: *mut pg_sys::Node) -> Vec<String> {
+    // SAFETY: every statement begins with its tag, which tells what it is; the commands of ALTER
+    // TABLE are of one kind, and their names end with a NUL.
+    unsafe {
+        if statement.is_null() || (*statement).type_ != pg_sys::NodeTag::T_AlterTableStmt {
+            return Vec::new();
+        }
+        let commands = (*statement.cast::<pg_sys::AlterTableStmt>()).cmds;
+        PgList::<pg_sys::AlterTableCmd>::from_pg(commands)
+            .iter_ptr()
+            .filter(|command| computes((**command).subtype) && !(**command).name.is_null())
+            .map(|command| {
+                CStr::from_ptr((*command).name)
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect()
+    }
+}
+
+/// Whether such a part of ALTER TABLE gives a column other values.
+fn computes(part: pg_sys::AlterTableType::Type) -> bool {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    if part == pg_sys::AlterTableType::AT_SetExpression {
+        return true;
+    }
+    part == pg_sys::AlterTableType::AT_AlterColumnType
+}
+
 /// Brings a capture into step with its table.
-fn look_at(id: Uuid, after: After, rewritten: &[pg_sys::Oid]) -> Result<(), Error> {
+fn look_at(id: Uuid, after: After, rewritten: &[(pg_sys::Oid, Vec<String>)]) -> Result<(), Error> {
     let Some(mut attachment) = Attachment::by_id(id)? else {
         return Ok(());
     };
     let Some(relation) = attachment.relation else {
         return Ok(());
     };
-    let is_rewritten = has_part_of(relation, rewritten)?;
-    shape::follow(&attachment, relation, Place::Home, is_rewritten)?;
+    let computed = computed_of(relation, rewritten)?;
+    shape::follow(&attachment, relation, Place::Home, &computed)?;
     partitions::follow(&attachment, relation, Place::Home)?;
     condition::follow(&mut attachment, relation, after)
 }
 
-/// Whether one of the tables is this one, or a partition of it.
-fn has_part_of(relation: pg_sys::Oid, tables: &[pg_sys::Oid]) -> Result<bool, Error> {
-    for table in tables {
+/// The columns of a table, or of its partitions, that were computed anew.
+fn computed_of(
+    relation: pg_sys::Oid,
+    rewritten: &[(pg_sys::Oid, Vec<String>)],
+) -> Result<Vec<String>, Error> {
+    let mut computed = Vec::new();
+    for (table, columns) in rewritten {
         let is_part = db::value::<bool>(
             Mode::Write,
             "SELECT $1 = $2 OR $1 IN (SELECT relid FROM pg_partition_ancestors($2::regclass))",
             &[oid_parameter(relation), oid_parameter(*table)],
         )?;
         if is_part == Some(true) {
-            return Ok(true);
+            computed.extend_from_slice(columns);
         }
     }
-    Ok(false)
+    Ok(computed)
 }
 
 /// Does the work where there is any, and turns what it raises into a warning.

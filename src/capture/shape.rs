@@ -11,13 +11,12 @@ use activity_log_core::capture::columns::{Change, Column};
 use pgrx::{Uuid, pg_sys};
 
 /// Compares a table with what is remembered of it. What differs is remembered anew, and is an
-/// event. Where the rows were rewritten, so are the columns that this transaction has altered, even
-/// if they look the same.
+/// event; so are columns that were computed anew, even if they look the same.
 pub(super) fn follow(
     attachment: &Attachment,
     relation: pg_sys::Oid,
     place: Place,
-    is_rewritten: bool,
+    computed: &[String],
 ) -> Result<(), Error> {
     let (schema, table, is_hint_right) = names(attachment.id, relation)?;
     let now = columns(relation)?;
@@ -26,9 +25,7 @@ pub(super) fn follow(
         Place::Copy => renumbered(&attachment.columns, &now),
     };
     let mut change = Change::between(&before, &now);
-    if is_rewritten {
-        change.rewrite(&now, &altered(relation)?);
-    }
+    change.rewrite(&now, computed);
     let is_moved = schema != attachment.schema || table != attachment.table;
     let is_same = change.is_empty() && now.len() == attachment.columns.len();
     if is_same && !is_moved && is_hint_right && place == Place::Home {
@@ -94,17 +91,6 @@ fn names(capture: Uuid, relation: pg_sys::Oid) -> Result<(String, String, bool),
     )?
     .pop()
     .ok_or(Error::Internal { place: "pg_class" })
-}
-
-/// The columns whose description this transaction has written, if only with what was there.
-fn altered(relation: pg_sys::Oid) -> Result<Vec<i16>, Error> {
-    db::query(
-        Mode::Write,
-        "SELECT attnum FROM pg_catalog.pg_attribute \
-         WHERE attrelid = $1 AND attnum > 0 AND age(xmin) <= age(pg_current_xact_id()::xid)",
-        &[oid_parameter(relation)],
-        |row| row.must(1, "pg_attribute"),
-    )
 }
 
 /// The remembered columns with the numbers that columns of their names have in a restored table,

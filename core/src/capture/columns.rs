@@ -60,8 +60,8 @@ impl Change {
 
     /// Takes these columns for retyped as well: their values were computed anew, perhaps under the
     /// same type.
-    pub fn rewrite(&mut self, now: &[Column], altered: &[i16]) {
-        for column in now.iter().filter(|c| altered.contains(&c.number)) {
+    pub fn rewrite(&mut self, now: &[Column], computed: &[String]) {
+        for column in now.iter().filter(|c| computed.contains(&c.name)) {
             let is_told = self.added.contains(&column.name)
                 || self.retyped.iter().any(|(name, ..)| *name == column.name);
             if !is_told {
@@ -110,7 +110,7 @@ mod tests {
             column(3, "size", "integer"),
         ];
         let mut change = Change::between(&before, &now);
-        change.rewrite(&now, &[1, 2, 3]);
+        change.rewrite(&now, &["id".into(), "price".into(), "size".into()]);
         assert_eq!(change.added, ["size"]);
         assert_eq!(
             change.retyped,
