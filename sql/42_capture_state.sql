@@ -9,17 +9,12 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT t.tgrelid, t.tgname::text,
-           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' THEN
-               CASE p.proname || ' ' || t.tgtype
-                   WHEN '_capture_row 29' THEN 'row'
-                   WHEN '_capture_statement 4' THEN 'insert'
-                   WHEN '_capture_statement 16' THEN 'update'
-                   WHEN '_capture_statement 8' THEN 'delete'
-                   WHEN '_capture_truncate 34' THEN 'truncate'
-               END
-           END,
+           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' AND t.tgname = '!activity_capture_' || k.kind THEN k.kind END,
            convert_from(substring(t.tgargs FROM 1 FOR 36), 'UTF8'), t.tgenabled::text, t.tgparentid <> 0
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    LEFT JOIN (VALUES ('_capture_row', 29, 'row'), ('_capture_statement', 4, 'insert'), ('_capture_statement', 16, 'update'),
+                      ('_capture_statement', 8, 'delete'), ('_capture_truncate', 34, 'truncate')) k (function, type, kind)
+      ON k.function = p.proname AND k.type = t.tgtype
     WHERE p.pronamespace = 'activity'::regnamespace
       AND p.proname IN ('_capture_row', '_capture_statement', '_capture_truncate')
 $$;

@@ -8,6 +8,7 @@
 
 use super::attach::forget;
 use super::attachment::Attachment;
+use super::command::Effects;
 use super::condition::{self, After, Place};
 use super::{shape, triggers};
 use crate::db::{self, Failure, Mode, Relation, c_function};
@@ -17,17 +18,29 @@ use pgrx::{PgSqlErrorCode, Uuid, pg_guard, pg_sys};
 /// After a command that makes or alters something.
 unsafe fn on_schema_change(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: the server hands over valid call information.
-    unsafe { check_call(fcinfo) };
+    let command = unsafe {
+        check_call(fcinfo);
+        (*(*fcinfo).context.cast::<pg_sys::EventTriggerData>()).parsetree
+    };
     tolerate(|| {
+        // SAFETY: the command that the event trigger fires for has been carried out.
+        let effects = unsafe { Effects::of(command) };
         let concerned = db::query(
             Mode::Write,
             include_str!("../../sql/query/schema_change.sql"),
             &[],
-            |row| row.must::<Uuid>(1, "captures"),
+            |row| {
+                Ok((
+                    row.must::<Uuid>(1, "captures")?,
+                    row.must::<bool>(2, "captures")?,
+                ))
+            },
         )?;
-        concerned
-            .into_iter()
-            .try_for_each(|id| look_at(id, After::Change))
+        let none = Effects::default();
+        concerned.into_iter().try_for_each(|(id, is_altered)| {
+            let effects = if is_altered { &effects } else { &none };
+            look_at(id, After::Change, effects)
+        })
     });
     pg_sys::Datum::from(0usize)
 }
@@ -52,22 +65,25 @@ unsafe fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             if is_gone {
                 Attachment::by_id(id)?.map_or(Ok(()), |a| forget(&a, "table dropped"))
             } else {
-                look_at(id, After::Drop)
+                look_at(id, After::Drop, &Effects::default())
             }
         })
     });
     pg_sys::Datum::from(0usize)
 }
 
-/// Brings a capture into step with its table.
-fn look_at(id: Uuid, after: After) -> Result<(), Error> {
+/// Brings a capture into step with its table, and tells what a command has done to the rows.
+fn look_at(id: Uuid, after: After, effects: &Effects) -> Result<(), Error> {
     let Some(mut attachment) = Attachment::by_id(id)? else {
         return Ok(());
     };
     let Some(relation) = attachment.relation else {
         return Ok(());
     };
-    shape::follow(&attachment, relation, Place::Home)?;
+    shape::follow(&attachment, relation, Place::Home, &effects.converted)?;
+    if let Some((way, partition)) = effects.moved {
+        shape::tell_of_partition(&attachment, way, partition)?;
+    }
     condition::follow(&mut attachment, relation, after)
 }
 

@@ -58,6 +58,19 @@ impl Change {
         change
     }
 
+    /// Adds the columns whose values were converted, as far as their type does not tell it already.
+    #[must_use]
+    pub fn with_converted(mut self, names: &[String], now: &[Column]) -> Self {
+        let converted = now.iter().filter(|column| names.contains(&column.name));
+        for column in converted {
+            if !self.retyped.iter().any(|(name, ..)| *name == column.name) {
+                let kind = column.kind.clone();
+                self.retyped.push((column.name.clone(), kind.clone(), kind));
+            }
+        }
+        self
+    }
+
     /// The name now of a column that was configured by its old name; `None` if it is gone. A name
     /// that was no column at the last look stays.
     #[must_use]
@@ -113,6 +126,16 @@ mod tests {
         // What was excluded as "secret" is the column that is called password now.
         let lists = ["secret".to_owned(), "old".into(), "id".into()];
         assert_eq!(change.follow_all(&lists), ["password", "id"]);
+    }
+
+    #[test]
+    fn a_column_that_keeps_its_type_may_have_other_values() {
+        let now = [column(1, "price", "integer"), column(2, "note", "text")];
+        let names = ["price".to_owned(), "gone".into()];
+        let change = Change::between(&now, &now).with_converted(&names, &now);
+        let expected = [("price".into(), "integer".into(), "integer".into())];
+        assert_eq!(change.retyped, expected);
+        assert_eq!(change.with_converted(&names, &now).retyped, expected);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod hostile;
 mod memory;
 mod names;
 mod nesting;
+mod owners;
 mod partitions;
 mod pause;
 mod redaction;
