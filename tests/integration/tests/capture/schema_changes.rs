@@ -268,7 +268,7 @@ fn values_that_are_computed_anew_under_the_same_type_are_told() {
     let (_database, mut session) = item();
     session
         .batch_execute(
-            "CREATE TABLE offer (id int PRIMARY KEY, price int, size int, tenant_id uuid);
+            "CREATE TABLE offer (id int PRIMARY KEY, price int, size int);
              SELECT activity.attach('offer', tenant_id => 'ca970000-0000-4000-8000-0000000000aa');
              INSERT INTO offer VALUES (1, 5, 7);",
         )
