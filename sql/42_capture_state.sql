@@ -191,8 +191,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT count(*)
-    FROM (VALUES ('activity_schema_changed', '_on_schema_change'), ('activity_dropped', '_on_drop'),
-                 ('activity_table_rewritten', '_on_table_rewrite')) w (name, function)
+    FROM (VALUES ('activity_schema_changed', '_on_schema_change'), ('activity_dropped', '_on_drop')) w (name, function)
     WHERE NOT EXISTS (
         SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
         WHERE e.evtname = w.name AND e.evtenabled = 'A'
@@ -203,9 +202,6 @@ $$;
 CREATE FUNCTION activity._on_schema_change() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_schema_change';
 COMMENT ON FUNCTION activity._on_schema_change() IS 'Follows captured tables through DDL.';
-CREATE FUNCTION activity._on_table_rewrite() RETURNS event_trigger
-    LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_table_rewrite';
-COMMENT ON FUNCTION activity._on_table_rewrite() IS 'Notices when the rows of a captured table are computed anew.';
 CREATE FUNCTION activity._on_drop() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'activity_on_drop';
 COMMENT ON FUNCTION activity._on_drop() IS 'Notices when captured tables, or the triggers on them, are dropped.';

@@ -56,9 +56,6 @@ const VIEWS: [(&str, &str); 1] = [("consumers", include_str!("../sql/setup/61_co
 /// Rights on the tables; may run again.
 const GRANTS: &str = include_str!("../sql/setup/70_grants.sql");
 
-/// Number of the advisory lock that lets one session at a time set up or migrate.
-const SETUP_LOCK: i64 = 0x0061_6374_6976_6974;
-
 const DEFAULT_PREMAKE: i32 = 12;
 const MAX_PREMAKE: i32 = 1_000;
 
@@ -82,7 +79,7 @@ fn setup(
 ) -> Result<String, ErrorReport> {
     let period = partition_interval.map(period_of).transpose()?;
     let premake = premake.map(checked_premake).transpose()?;
-    lock()?;
+    lock();
     let known = read_log()?;
     if known.as_ref().is_some_and(|log| !is_home(log)) {
         return Ok("restored copy: SELECT activity.migrate() takes it over".into());
@@ -215,7 +212,7 @@ fn missing_guards() -> Result<i64, Error> {
 /// Takes a restored or cloned log over, and brings its tables up to the installed code.
 #[pg_extern(volatile, parallel_unsafe)]
 fn migrate() -> Result<String, ErrorReport> {
-    lock()?;
+    lock();
     let log = read_log()?.ok_or(Error::NotSetUp)?;
     let (was_home, was_current) = (is_home(&log), log.schema_version == SCHEMA_VERSION);
     run_scripts()?;
@@ -311,13 +308,9 @@ fn interval_parameter(interval: Option<Interval>) -> db::Parameter {
 
 /// A second session waits here and then finds the work done. What follows may be a reason for the
 /// worker to start.
-fn lock() -> Result<(), Error> {
+fn lock() {
     shared::announce_at_commit();
-    db::run(
-        "SELECT pg_advisory_xact_lock($1)",
-        &[db::bigint(SETUP_LOCK)],
-    )
-    .map(|_| ())
+    db::Exclusive::Setup.wait();
 }
 
 /// Makes the tables that are missing, and brings triggers, policies and rights into order.

@@ -11,7 +11,11 @@ WITH soundness AS MATERIALIZED (
            (SELECT min(s.level) FROM soundness s WHERE s.capture_id = c.capture_id) AS wanted_level,
            (SELECT count(*) FROM soundness s WHERE s.capture_id = c.capture_id AND s.is_wanted AND s.is_sound) AS sound,
            (SELECT count(*) FROM soundness s WHERE s.capture_id = c.capture_id AND NOT s.is_sound) AS unsound,
-           (SELECT count(*) FROM activity.capture_rules r WHERE r.capture_id = c.capture_id AND r.problem IS NOT NULL) AS bad_rules
+           (SELECT count(*) FROM activity.capture_rules r WHERE r.capture_id = c.capture_id AND r.problem IS NOT NULL) AS bad_rules,
+           (SELECT min(h.inhrelid::regclass::text)
+            FROM pg_inherits h JOIN pg_class k ON k.oid = h.inhrelid
+            WHERE h.inhparent = t.relation AND NOT k.relispartition
+              AND h.inhrelid NOT IN (SELECT o.relation FROM activity._captured_tables() o WHERE o.relation IS NOT NULL)) AS uncaptured_child
     FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id)
 ), tables AS (
     SELECT k.oid, n.nspname::text AS schema_name, k.relname::text AS table_name, k.relispartition,
@@ -23,7 +27,7 @@ WITH soundness AS MATERIALIZED (
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'activity')
 ), states AS (
     SELECT coalesce(t.schema_name, c.schema_name) AS schema_name, coalesce(t.table_name, c.table_name) AS table_name,
-           c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason, c.earlier_trigger,
+           c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason, c.earlier_trigger, c.uncaptured_child,
            CASE
                WHEN c.capture_id IS NULL AND t.has_orphans THEN 'orphan trigger'
                WHEN c.capture_id IS NULL THEN 'not captured'
@@ -56,6 +60,7 @@ SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level',
            WHEN 'unsafe level' THEN format('Changes may be logged before their cause, since %s: SELECT activity.setup(); brings it to level row.', coalesce(reason, 'it was attached so'))
            ELSE CASE
                WHEN bad_rules > 0 THEN 'A rule no longer fits the table: SELECT * FROM activity.capture_rules WHERE problem IS NOT NULL;'
+               WHEN uncaptured_child IS NOT NULL THEN format('What a statement changes in its child %s is not captured: SELECT activity.attach(%L);', uncaptured_child, uncaptured_child)
                WHEN NOT has_key THEN 'It has no primary key: its events name no object, and row_as_of() can''t tell its rows apart.'
            END
        END

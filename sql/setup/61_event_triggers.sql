@@ -9,8 +9,7 @@ DECLARE
 BEGIN
     FOR v_name, v_event, v_function, v_filter IN VALUES
         ('activity_schema_changed', 'ddl_command_end', '_on_schema_change',
-         ' WHEN TAG IN (''ALTER TABLE'', ''CREATE TABLE'', ''CREATE TRIGGER'', ''ALTER TRIGGER'', ''ALTER SCHEMA'', ''CREATE SCHEMA'')'),
-        ('activity_table_rewritten', 'table_rewrite', '_on_table_rewrite', ' WHEN TAG IN (''ALTER TABLE'')'),
+         ' WHEN TAG IN (''ALTER TABLE'', ''CREATE TABLE'', ''CREATE FOREIGN TABLE'', ''ALTER FOREIGN TABLE'', ''CREATE TRIGGER'', ''ALTER TRIGGER'', ''ALTER SCHEMA'', ''CREATE SCHEMA'')'),
         ('activity_dropped', 'sql_drop', '_on_drop', '')
     LOOP
         CONTINUE WHEN EXISTS (

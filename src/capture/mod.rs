@@ -4,6 +4,7 @@
 mod as_of;
 mod attach;
 mod attachment;
+mod command;
 mod condition;
 mod coverage;
 mod expression;

@@ -8,57 +8,38 @@
 
 use super::attach::forget;
 use super::attachment::Attachment;
+use super::command::converted_columns;
 use super::condition::{self, After, Place};
-use super::target::oid_parameter;
 use super::{partitions, shape, triggers};
 use crate::db::{self, Failure, Mode, Relation, c_function};
 use crate::error::{self, Error};
-use pgrx::{PgList, PgSqlErrorCode, Uuid, pg_guard, pg_sys};
-use std::cell::RefCell;
-use std::ffi::CStr;
-
-thread_local! {
-    /// Tables whose rows the running command writes anew, and the columns it computes for them.
-    static REWRITTEN: RefCell<Vec<(pg_sys::Oid, Vec<String>)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Before the rows of a table are written anew, for whatever reason.
-unsafe fn on_table_rewrite(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the server hands over valid call information, which `check_call` makes sure of.
-    let columns = unsafe {
-        check_call(fcinfo);
-        computed_columns((*(*fcinfo).context.cast::<pg_sys::EventTriggerData>()).parsetree)
-    };
-    if columns.is_empty() {
-        return pg_sys::Datum::from(0usize);
-    }
-    tolerate(|| {
-        let table = db::value::<pg_sys::Oid>(
-            Mode::Write,
-            "SELECT pg_event_trigger_table_rewrite_oid()",
-            &[],
-        )?;
-        REWRITTEN.with_borrow_mut(|tables| tables.extend(table.map(|table| (table, columns))));
-        Ok(())
-    });
-    pg_sys::Datum::from(0usize)
-}
+use pgrx::{PgSqlErrorCode, Uuid, pg_guard, pg_sys};
 
 /// After a command that makes or alters something.
 unsafe fn on_schema_change(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: the server hands over valid call information.
-    unsafe { check_call(fcinfo) };
+    let command = unsafe {
+        check_call(fcinfo);
+        (*(*fcinfo).context.cast::<pg_sys::EventTriggerData>()).parsetree
+    };
     tolerate(|| {
+        // SAFETY: the command is the one that the event trigger fires for.
+        let converted = unsafe { converted_columns(command) };
         let concerned = db::query(
             Mode::Write,
             include_str!("../../sql/query/schema_change.sql"),
             &[],
-            |row| row.must::<Uuid>(1, "captures"),
+            |row| {
+                Ok((
+                    row.must::<Uuid>(1, "captures")?,
+                    row.must::<bool>(2, "captures")?,
+                ))
+            },
         )?;
-        let rewritten = REWRITTEN.take();
-        concerned
-            .into_iter()
-            .try_for_each(|id| look_at(id, After::Change, &rewritten))
+        concerned.into_iter().try_for_each(|(id, is_altered)| {
+            let converted = if is_altered { &converted[..] } else { &[] };
+            look_at(id, After::Change, converted)
+        })
     });
     pg_sys::Datum::from(0usize)
 }
@@ -90,70 +71,17 @@ unsafe fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     pg_sys::Datum::from(0usize)
 }
 
-/// The columns that a command gives other values, perhaps under the type they had.
-///
-/// # Safety
-/// The node is a statement, or NULL.
-unsafe fn computed_columns(statement: *mut pg_sys::Node) -> Vec<String> {
-    // SAFETY: every statement begins with its tag, which tells what it is; the commands of ALTER
-    // TABLE are of one kind, and their names end with a NUL.
-    unsafe {
-        if statement.is_null() || (*statement).type_ != pg_sys::NodeTag::T_AlterTableStmt {
-            return Vec::new();
-        }
-        let commands = (*statement.cast::<pg_sys::AlterTableStmt>()).cmds;
-        PgList::<pg_sys::AlterTableCmd>::from_pg(commands)
-            .iter_ptr()
-            .filter(|command| computes((**command).subtype) && !(**command).name.is_null())
-            .map(|command| {
-                CStr::from_ptr((*command).name)
-                    .to_string_lossy()
-                    .into_owned()
-            })
-            .collect()
-    }
-}
-
-/// Whether such a part of ALTER TABLE gives a column other values.
-fn computes(part: pg_sys::AlterTableType::Type) -> bool {
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
-    if part == pg_sys::AlterTableType::AT_SetExpression {
-        return true;
-    }
-    part == pg_sys::AlterTableType::AT_AlterColumnType
-}
-
-/// Brings a capture into step with its table.
-fn look_at(id: Uuid, after: After, rewritten: &[(pg_sys::Oid, Vec<String>)]) -> Result<(), Error> {
+/// Brings a capture into step with its table, some of whose columns have got other values.
+fn look_at(id: Uuid, after: After, converted: &[String]) -> Result<(), Error> {
     let Some(mut attachment) = Attachment::by_id(id)? else {
         return Ok(());
     };
     let Some(relation) = attachment.relation else {
         return Ok(());
     };
-    let computed = computed_of(relation, rewritten)?;
-    shape::follow(&attachment, relation, Place::Home, &computed)?;
+    shape::follow(&attachment, relation, Place::Home, converted)?;
     partitions::follow(&attachment, relation, Place::Home)?;
     condition::follow(&mut attachment, relation, after)
-}
-
-/// The columns of a table, or of its partitions, that were computed anew.
-fn computed_of(
-    relation: pg_sys::Oid,
-    rewritten: &[(pg_sys::Oid, Vec<String>)],
-) -> Result<Vec<String>, Error> {
-    let mut computed = Vec::new();
-    for (table, columns) in rewritten {
-        let is_part = db::value::<bool>(
-            Mode::Write,
-            "SELECT $1 = $2 OR $1 IN (SELECT relid FROM pg_partition_ancestors($2::regclass))",
-            &[oid_parameter(relation), oid_parameter(*table)],
-        )?;
-        if is_part == Some(true) {
-            computed.extend_from_slice(columns);
-        }
-    }
-    Ok(computed)
 }
 
 /// Does the work where there is any, and turns what it raises into a warning.
@@ -212,10 +140,5 @@ c_function!(
     activity_on_schema_change,
     pg_finfo_activity_on_schema_change,
     on_schema_change
-);
-c_function!(
-    activity_on_table_rewrite,
-    pg_finfo_activity_on_table_rewrite,
-    on_table_rewrite
 );
 c_function!(activity_on_drop, pg_finfo_activity_on_drop, on_drop);

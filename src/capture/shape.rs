@@ -11,12 +11,12 @@ use activity_log_core::capture::columns::{Change, Column};
 use pgrx::{Uuid, pg_sys};
 
 /// Compares a table with what is remembered of it. What differs is remembered anew, and is an
-/// event; so are columns that were computed anew, even if they look the same.
+/// event; so are columns whose values were converted, though their type may be the same.
 pub(super) fn follow(
     attachment: &Attachment,
     relation: pg_sys::Oid,
     place: Place,
-    computed: &[String],
+    converted: &[String],
 ) -> Result<(), Error> {
     let (schema, table, is_hint_right) = names(attachment.id, relation)?;
     let now = columns(relation)?;
@@ -25,7 +25,7 @@ pub(super) fn follow(
         Place::Copy => renumbered(&attachment.columns, &now),
     };
     let mut change = Change::between(&before, &now);
-    change.rewrite(&now, computed);
+    change.convert(&now, converted);
     let is_moved = schema != attachment.schema || table != attachment.table;
     let is_same = change.is_empty() && now.len() == attachment.columns.len();
     if is_same && !is_moved && is_hint_right && place == Place::Home {

@@ -3,6 +3,7 @@
 
 mod cursor;
 mod descriptor;
+mod lock;
 mod memory;
 mod relations;
 mod session;
@@ -12,6 +13,7 @@ mod trigger;
 
 pub use cursor::{in_passing_memory, stream};
 pub use descriptor::{attribute, name_text, release_descriptor};
+pub use lock::Exclusive;
 pub use memory::OwnedMemory;
 pub use relations::{
     Relation, accept_changes, changes, code_changes, exists, find, lock_shared, oid,

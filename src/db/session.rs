@@ -35,10 +35,11 @@ pub fn as_owner<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `work` with the rights of a role and no more: nothing in it can take on another role, or
-/// leave something behind in the session. With `pins_path` it also finds names in the catalog only.
+/// leave a setting behind in the session. With `runs_code` it finds names in the catalog only;
+/// without, nothing of it may be code of users, which could look names up and change settings.
 ///
 /// An error restores everything through the server's abort.
-pub fn as_restricted<R>(role: pg_sys::Oid, pins_path: bool, work: impl FnOnce() -> R) -> R {
+pub fn as_restricted<R>(role: pg_sys::Oid, runs_code: bool, work: impl FnOnce() -> R) -> R {
     let mut caller = pg_sys::InvalidOid;
     let mut context = 0;
     // SAFETY: as for `as_owner`.
@@ -50,16 +51,17 @@ pub fn as_restricted<R>(role: pg_sys::Oid, pins_path: bool, work: impl FnOnce() 
                 | (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION)
                     as i32,
         );
-        pins_path.then(|| pg_sys::NewGUCNestLevel())
+        runs_code.then(|| pg_sys::NewGUCNestLevel())
     };
-    if pins_path {
+    if runs_code {
         set_option(c"search_path", c"pg_catalog, pg_temp", Scope::Block);
     }
     let result = work();
     // SAFETY: as above.
     unsafe {
         if let Some(nesting) = nesting {
-            pg_sys::AtEOXact_GUC(true, nesting);
+            // As at an abort: what a function has set for the session would stay otherwise.
+            pg_sys::AtEOXact_GUC(false, nesting);
         }
         pg_sys::SetUserIdAndSecContext(caller, context);
     }

@@ -86,10 +86,10 @@ pub(super) fn forget_statistics(changed: &[String]) -> Result<(), Error> {
 }
 
 /// An archive that was written of a table which is still there is no longer the same: it has to be
-/// written again before the table goes.
+/// written again before the table goes, so retention has to look at the table again.
 pub(super) fn archive_anew(changed: &[String]) -> Result<(), Error> {
     db::run(
-        "UPDATE activity.partition_ranges SET archived_at = NULL \
+        "UPDATE activity.partition_ranges SET archived_at = NULL, swept_policies = NULL, swept_at = NULL \
          WHERE archived_at IS NOT NULL AND state <> 'dropped' \
          AND 'activity.' || quote_ident(partition) = ANY ($1)",
         &[(pg_sys::TEXTARRAYOID, changed.to_vec().into_datum())],

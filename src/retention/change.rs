@@ -81,7 +81,10 @@ fn set_retention(
         ("category", given(category).map(str::to_owned)),
         ("action", given(action).map(str::to_owned)),
         ("preset", wish.preset.clone()),
-        ("archive_to", wish.policy.and_then(|policy| policy.archive_to)),
+        (
+            "archive_to",
+            wish.policy.and_then(|policy| policy.archive_to),
+        ),
         ("keep", text_of(wish.keep)?),
         ("online", text_of(wish.online)?),
     ] {

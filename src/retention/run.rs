@@ -4,15 +4,12 @@
 
 use super::sweep::Sweep;
 use crate::clock::now;
-use crate::db;
+use crate::db::{self, Exclusive};
 use crate::error::Error;
-use pgrx::{IntoDatum, Uuid, pg_guard, pg_sys};
+use pgrx::{Uuid, pg_guard, pg_sys};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::HashSet;
-
-/// Number of the advisory lock that one run at a time holds.
-const LOCK: i64 = 0x0061_6374_696d_6e74;
 
 thread_local! {
     static RUN: RefCell<Option<Run>> = const { RefCell::new(None) };
@@ -66,7 +63,7 @@ pub enum Owner {
 
 /// Begins a run; `false` if another session is at it.
 pub fn begin(owner: Owner) -> Result<bool, Error> {
-    if !try_lock() {
+    if !Exclusive::Maintenance.try_hold() {
         return Ok(false);
     }
     RUN.set(Some(Run {
@@ -110,7 +107,7 @@ pub fn end() -> Result<Value, Error> {
     summary.extend(run.summary);
     let summary = Value::Object(summary);
     write(run.id, "run", None, run.started_at, outcome, &summary)?;
-    unlock();
+    Exclusive::Maintenance.release();
     Ok(summary)
 }
 
@@ -187,21 +184,6 @@ fn write(
     .map(|_| ())
 }
 
-fn try_lock() -> bool {
-    // SAFETY: an ordinary built-in function with one argument.
-    unsafe {
-        pgrx::direct_function_call::<bool>(pg_sys::pg_try_advisory_lock_int8, &[LOCK.into_datum()])
-    }
-    .unwrap_or(false)
-}
-
-fn unlock() {
-    // SAFETY: as above; the lock is held by this session.
-    unsafe {
-        pgrx::direct_function_call::<bool>(pg_sys::pg_advisory_unlock_int8, &[LOCK.into_datum()])
-    };
-}
-
 /// Sees to it that a run that fails does not keep its lock until the session ends.
 pub fn watch_transactions() {
     // SAFETY: the callback stays valid for the life of the process.
@@ -225,6 +207,6 @@ unsafe extern "C-unwind" fn at_transaction_end(
 /// Ends a run that failed.
 pub fn abandon() {
     if RUN.take().is_some() {
-        unlock();
+        Exclusive::Maintenance.release();
     }
 }

@@ -5,15 +5,25 @@ use crate::db::{self, Scope};
 use crate::record::durable;
 use crate::shared::{self, Counter, Database, Shared, Taken};
 use pgrx::{PgSqlErrorCode, pg_sys};
+use std::ffi::CStr;
+use std::time::{Duration, Instant};
 
-/// Writes what waits: all in one transaction, or each in its own if that fails.
-pub fn deliver(shared: &Shared, database: &Database) {
+/// How long an event waits for a lock that somebody else has; all others wait with it, and so does
+/// whoever is to be told of news.
+const PATIENCE: &CStr = c"100ms";
+const NEXT_TO_NONE: &CStr = c"5ms";
+/// How much of that one round has.
+const ROUND: Duration = Duration::from_millis(300);
+
+/// Writes what waits: all in one transaction, or each in its own if that fails; `false` if there
+/// was nothing.
+pub fn deliver(shared: &Shared, database: &Database) -> bool {
     let taken = shared.queue.take(database.oid());
     if taken.is_empty() {
-        return;
+        return false;
     }
     let all = transaction(|| {
-        bound_waiting();
+        bound_waiting(PATIENCE);
         taken
             .iter()
             .map(|one| durable::write(&one.bytes))
@@ -25,20 +35,33 @@ pub fn deliver(shared: &Shared, database: &Database) {
                 answer(shared, one, Ok(event_id));
             }
         }
-        Err(_) => taken.iter().for_each(|one| {
-            let written = transaction(|| {
-                bound_waiting();
-                durable::write(&one.bytes)
-            });
-            answer(shared, one, written);
-        }),
+        Err(_) => one_by_one(shared, &taken),
+    }
+    true
+}
+
+/// Whoever sends an event chooses what it has to wait for, and many may be stuck. Once the patience
+/// of a round is used up, those that are left get next to none.
+fn one_by_one(shared: &Shared, taken: &[Taken]) {
+    let begun = Instant::now();
+    for one in taken {
+        let patience = if begun.elapsed() < ROUND {
+            PATIENCE
+        } else {
+            NEXT_TO_NONE
+        };
+        let written = transaction(|| {
+            bound_waiting(patience);
+            durable::write(&one.bytes)
+        });
+        answer(shared, one, written);
     }
 }
 
 /// A caller may hold the very lock that its event needs, and it waits for us. And what is
 /// acknowledged has to be flushed, whatever the database's setting says.
-fn bound_waiting() {
-    db::set_option(c"lock_timeout", c"1s", Scope::Transaction);
+fn bound_waiting(patience: &CStr) {
+    db::set_option(c"lock_timeout", patience, Scope::Transaction);
     // SAFETY: a variable of the process.
     if unsafe { pg_sys::synchronous_commit } == 0 {
         db::set_option(c"synchronous_commit", c"local", Scope::Transaction);

@@ -164,12 +164,19 @@ impl Worker {
         Ok(())
     }
 
+    /// Whoever waits for news is told first, since what is to be written may be held up.
     fn round(&mut self) {
-        let begun = crate::clock::now();
         self.last_round = Instant::now();
         self.database.begin_round();
         shared::add(Counter::WorkerTicks, 1);
-        delivery::deliver(self.shared, self.database);
+        self.tell();
+        if delivery::deliver(self.shared, self.database) {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        let begun = crate::clock::now();
         let ring = self.upkeep.ended(self.shared, self.database);
         self.doorbell.absorb(ring);
         self.doorbell.absorb(self.database.bells.drain());

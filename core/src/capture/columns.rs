@@ -58,10 +58,10 @@ impl Change {
         change
     }
 
-    /// Takes these columns for retyped as well: their values were computed anew, perhaps under the
+    /// Takes these columns for retyped as well: their values were converted, perhaps under the
     /// same type.
-    pub fn rewrite(&mut self, now: &[Column], computed: &[String]) {
-        for column in now.iter().filter(|c| computed.contains(&c.name)) {
+    pub fn convert(&mut self, now: &[Column], converted: &[String]) {
+        for column in now.iter().filter(|c| converted.contains(&c.name)) {
             let is_told = self.added.contains(&column.name)
                 || self.retyped.iter().any(|(name, ..)| *name == column.name);
             if !is_told {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_were_computed_anew_are_told_once() {
+    fn columns_that_were_converted_are_told_once() {
         let before = [column(1, "id", "integer"), column(2, "price", "integer")];
         let now = [
             column(1, "id", "bigint"),
@@ -110,7 +110,7 @@ mod tests {
             column(3, "size", "integer"),
         ];
         let mut change = Change::between(&before, &now);
-        change.rewrite(&now, &["id".into(), "price".into(), "size".into()]);
+        change.convert(&now, &["id".into(), "price".into(), "size".into()]);
         assert_eq!(change.added, ["size"]);
         assert_eq!(
             change.retyped,

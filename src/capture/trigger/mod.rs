@@ -22,8 +22,8 @@ mod writer;
 
 use self::image::Change;
 use self::row::Row;
-pub(super) use self::settings::printing;
 use self::rows::Rows;
+pub(super) use self::settings::printing;
 use self::table::Table;
 use self::writer::Writer;
 use crate::db::{self, c_function};

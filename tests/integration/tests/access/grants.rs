@@ -28,7 +28,6 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("_missing_event_triggers", ""),
     ("_on_drop", ""),
     ("_on_schema_change", ""),
-    ("_on_table_rewrite", ""),
     ("_partitions", "am"),
     ("_reopened", ""),
     ("_retention_status", ""),

@@ -201,25 +201,6 @@ fn another_row_trigger_that_comes_or_goes_changes_the_level() {
 }
 
 #[test]
-fn a_trigger_that_fires_before_capture_is_told() {
-    let mut session = session();
-    session
-        .batch_execute(
-            "CREATE TRIGGER \" first\" AFTER UPDATE ON item FOR EACH ROW EXECUTE FUNCTION nothing()",
-        )
-        .unwrap();
-    assert_eq!(line(&mut session, "item"), "t row unsafe order");
-    let advice = session
-        .text("SELECT advice FROM activity.coverage() WHERE table_name = 'item'")
-        .unwrap();
-    assert!(advice.contains("\" first\""), "{advice}");
-    session
-        .batch_execute("ALTER TRIGGER \" first\" ON item RENAME TO first")
-        .unwrap();
-    assert_eq!(line(&mut session, "item"), "t row active");
-}
-
-#[test]
 fn statement_level_that_became_unsafe_is_brought_to_row_level_or_told() {
     let mut session = session();
     session

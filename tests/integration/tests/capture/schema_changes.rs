@@ -453,7 +453,7 @@ fn a_restored_database_captures_at_once_and_is_taken_over_by_migrate() {
 #[test]
 fn the_functions_of_the_event_triggers_are_called_by_the_server_only() {
     let (database, mut session) = item();
-    for function in ["_on_schema_change", "_on_table_rewrite", "_on_drop"] {
+    for function in ["_on_schema_change", "_on_drop"] {
         expect_error(
             session.query(&format!("SELECT activity.{function}()"), &[]),
             "39P03",

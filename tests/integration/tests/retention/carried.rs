@@ -250,3 +250,89 @@ fn somebody_who_reads_the_log_delays_it_and_no_writer_waits_long() {
     maintain(&mut session);
     assert_eq!(of_month(&mut session), stays);
 }
+
+/// One step of a run, to its end.
+fn step(session: &mut Session, name: &str) {
+    let mut is_first = true;
+    loop {
+        let wait: Option<f64> = session
+            .query_one(
+                "SELECT activity._maintain_step($1, $2)",
+                &[&name, &is_first],
+            )
+            .unwrap()
+            .get(0);
+        if wait.is_none() {
+            return;
+        }
+        is_first = false;
+    }
+}
+
+#[test]
+fn an_archive_that_an_erasure_has_outdated_is_written_anew_before_the_partition_goes() {
+    let database = log_with_months(quiet_cluster(), &[BACK]);
+    let folder = database
+        .cluster()
+        .folder()
+        .join(format!("archive-{}", database.name()));
+    std::fs::create_dir(&folder).unwrap();
+    give_to_server(&folder);
+    let mut session = database.superuser();
+    keep_for(
+        &mut session,
+        &format!("keep => '1 year', archive_to => '{}'", folder.display()),
+    );
+    session
+        .batch_execute("SELECT activity._begin_maintenance()")
+        .unwrap();
+    for name in ["make_ahead", "close", "expire"] {
+        step(&mut session, name);
+    }
+    let marked = "SELECT count(*) FROM activity.partition_ranges WHERE state = 'detaching' AND archived_at IS NOT NULL";
+    assert_eq!(session.number(marked), 1);
+    // Somebody asks to be forgotten while the detach waits for a long reader.
+    session
+        .batch_execute(&format!(
+            "SELECT activity.erase_actor('u1', '{TENANT_A}', 'request 1')"
+        ))
+        .unwrap();
+    let erased = of_month(&mut session);
+    for name in ["detach", "drop"] {
+        step(&mut session, name);
+    }
+    session
+        .batch_execute("SELECT activity._end_maintenance()")
+        .unwrap();
+    assert_eq!(of_month(&mut session), erased);
+    maintain(&mut session);
+    assert_eq!(of_month(&mut session), [""; 0]);
+    let archived = archived(&mut session);
+    assert_eq!(archived.last(), Some(&erased));
+    let known =
+        "SELECT count(*) FROM activity.partitions WHERE state = 'archived' AND archive IS NOT NULL";
+    assert_eq!(session.number(known), 1);
+}
+
+#[test]
+fn rules_that_keep_differently_have_different_digests() {
+    let database = quiet_cluster().database();
+    let mut session = database.superuser();
+    let mut digests = std::collections::BTreeSet::new();
+    let times = ["30 days", "1 month", "720 hours"];
+    for keep in times {
+        session
+            .batch_execute(&format!(
+                "SELECT activity.register_action('doc.read', keep => '{keep}')"
+            ))
+            .unwrap();
+        for format in ["hex", "escape"] {
+            session
+                .batch_execute(&format!("SET bytea_output = {format}"))
+                .unwrap();
+            digests
+                .extend(session.text(include_str!("../../../../sql/query/retention_digest.sql")));
+        }
+    }
+    assert_eq!(digests.len(), times.len());
+}

@@ -3,9 +3,6 @@
 use super::*;
 use std::time::{Duration, Instant};
 
-/// The number of the lock that one run at a time holds.
-const LOCK: i64 = 0x0061_6374_696d_6e74;
-
 #[test]
 fn a_run_says_what_it_did_and_the_next_finds_nothing_to_do() {
     let database = log_with_months(quiet_cluster(), &[3, 14]);
@@ -101,10 +98,7 @@ fn before_setup_on_a_copy_and_on_a_standby_it_does_nothing() {
 fn one_session_at_a_time_is_at_it() {
     let database = quiet_cluster().database();
     let (mut one, mut other) = (database.superuser(), database.superuser());
-    let _: bool = one
-        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
-        .unwrap()
-        .get(0);
+    assert_eq!(one.text("SELECT activity._begin_maintenance()"), None);
     let summary = maintain(&mut other);
     assert!(
         summary["skipped"]
@@ -113,7 +107,30 @@ fn one_session_at_a_time_is_at_it() {
             .contains("another session"),
         "{summary}"
     );
-    one.batch_execute("SELECT pg_advisory_unlock_all()")
+    one.batch_execute("SELECT activity._end_maintenance()")
+        .unwrap();
+    assert_eq!(maintain(&mut other)["ok"], true);
+}
+
+#[test]
+fn nobody_stops_it_with_an_advisory_lock() {
+    let database = quiet_cluster().database();
+    let login = database.create_login(&[]);
+    let mut nobody = database.connect_as(&login);
+    let (mut one, mut other) = (database.superuser(), database.superuser());
+    assert_eq!(one.text("SELECT activity._begin_maintenance()"), None);
+    // Whatever the numbers of the lock are, this is all that SQL can take of them.
+    let keys = nobody.texts(
+        "SELECT CASE WHEN objsubid = 1 THEN format('pg_advisory_lock(%s)', (classid::bigint << 32) | objid::bigint)
+                     WHEN objsubid = 2 THEN format('pg_advisory_lock(%s, %s)', classid, objid)
+                     ELSE format('pg_advisory_lock(%s, %s), pg_advisory_lock(%s)', classid, objid, (classid::bigint << 32) | objid::bigint) END
+         FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    );
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    one.batch_execute("SELECT activity._end_maintenance()")
+        .unwrap();
+    nobody
+        .batch_execute(&format!("SELECT {}", keys[0]))
         .unwrap();
     assert_eq!(maintain(&mut other)["ok"], true);
 }

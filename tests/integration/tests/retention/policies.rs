@@ -329,20 +329,30 @@ fn who_changes_how_long_does_not_change_where_it_is_archived() {
     give_to_server(&folder);
     let archive = folder.display().to_string();
     let mut session = database.superuser();
-    let policy = "SELECT concat_ws(' ', preset, keep, online, archive_to) FROM activity.retention_policies";
+    let policy =
+        "SELECT concat_ws(' ', preset, keep, online, archive_to) FROM activity.retention_policies";
     for (arguments, expected) in [
         (
             format!("keep => '2 years', online => '3 months', archive_to => '{archive}'"),
             format!("2 years 3 mons {archive}"),
         ),
-        ("keep => '3 years'".into(), format!("3 years 3 mons {archive}")),
+        (
+            "keep => '3 years'".into(),
+            format!("3 years 3 mons {archive}"),
+        ),
         (
             "keep => '3 years', online => '1 year'".into(),
             format!("3 years 1 year {archive}"),
         ),
         // What a preset says of it counts.
-        ("preset => 'hipaa'".into(), format!("hipaa 6 years {archive}")),
-        ("preset => 'pci'".into(), format!("pci 1 year 3 mons {archive}")),
+        (
+            "preset => 'hipaa'".into(),
+            format!("hipaa 6 years {archive}"),
+        ),
+        (
+            "preset => 'pci'".into(),
+            format!("pci 1 year 3 mons {archive}"),
+        ),
     ] {
         keep_for(&mut session, &arguments);
         assert_eq!(session.texts(policy), [expected], "{arguments}");
@@ -366,7 +376,9 @@ fn who_changes_how_long_does_not_change_where_it_is_archived() {
 fn a_policy_for_what_nobody_has_registered_is_set_with_a_warning() {
     let mut session = quiet_cluster().database().superuser();
     session
-        .batch_execute("SELECT activity.register_action('auth.login.failure', category => 'security')")
+        .batch_execute(
+            "SELECT activity.register_action('auth.login.failure', category => 'security')",
+        )
         .unwrap();
     for (scope, warns) in [
         ("category => 'secrity'", true),
@@ -378,7 +390,7 @@ fn a_policy_for_what_nobody_has_registered_is_set_with_a_warning() {
         ("action => 'activity.read.*'", false),
         ("preset => NULL", false),
     ] {
-        session.take_notices();
+        drop(session.take_notices());
         keep_for(&mut session, &format!("keep => '9 years', {scope}"));
         let warned = session
             .take_notices()

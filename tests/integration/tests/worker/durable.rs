@@ -249,6 +249,42 @@ fn without_an_answer_in_time_the_caller_is_told_which() {
 }
 
 #[test]
+fn events_that_are_stuck_hold_up_neither_others_nor_the_news() {
+    let database = log(Cluster::shared());
+    let mut listener = database.superuser();
+    listener
+        .batch_execute(&format!("LISTEN {}", channel(OTHER)))
+        .unwrap();
+    std::thread::scope(|scope| {
+        for n in 0..12 {
+            let database = &database;
+            scope.spawn(move || {
+                let mut session = database.superuser();
+                let held = format!(
+                    "SELECT activity.record('a.b', tenant_id => '{TENANT}', idempotency_key => 'k{n}')"
+                );
+                session.batch_execute(&format!("BEGIN; {held}")).unwrap();
+                let stuck = durable(&format!(", idempotency_key => 'k{n}'"));
+                expect_error(session.query(&stuck, &[]), "55P03");
+            });
+        }
+        // All of them are on their way, most of them in one round.
+        std::thread::sleep(Duration::from_millis(150));
+        let mut session = database.superuser();
+        let begun = Instant::now();
+        session.batch_execute(&record(OTHER)).unwrap();
+        let honest = format!("SELECT activity.record_durable('a.b', tenant_id => '{OTHER}')::text");
+        assert!(session.text(&honest).is_some());
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        let mut notifications = listener.notifications();
+        let told = postgres::fallible_iterator::FallibleIterator::next(
+            &mut notifications.timeout_iter(Duration::from_secs(1)),
+        );
+        assert!(told.unwrap().is_some());
+    });
+}
+
+#[test]
 fn what_was_acknowledged_survives_a_crash() {
     let cluster = own(&[("synchronous_commit", "off"), ("wal_writer_delay", "10s")]);
     let database = log(&cluster);
