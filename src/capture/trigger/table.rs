@@ -28,10 +28,11 @@ pub(super) struct Column {
 
 /// Where the tenant of a row comes from.
 pub(super) enum TenantSource {
-    /// A column.
+    /// A column, and whose rows without a value are.
     Column {
         index: usize,
         form: Form,
+        otherwise: Option<[u8; 16]>,
     },
     Fixed([u8; 16]),
     Context,
@@ -156,6 +157,7 @@ impl Table {
             Some((attribute, form)) => TenantSource::Column {
                 index: attribute.index,
                 form,
+                otherwise: capture.tenant_id,
             },
             None => capture
                 .tenant_id
