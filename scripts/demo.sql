@@ -17,8 +17,11 @@
 \echo
 CREATE EXTENSION activity_log;
 SELECT activity.setup();
-SELECT area, item, value, ok FROM activity.status();
-SELECT item, advice FROM activity.status() WHERE NOT ok;
+\echo '   status() says how it stands; what is not as it could be comes with advice.'
+\echo
+SELECT area, count(*) AS items, count(*) FILTER (WHERE NOT ok) AS not_ok
+FROM activity.status() GROUP BY area ORDER BY area;
+SELECT item, value, advice FROM activity.status() WHERE NOT ok;
 
 \echo
 \echo '━━ 2. Say what an event looks like'
@@ -147,3 +150,73 @@ SELECT action, actor_id, object_id FROM activity.list(tenant_id => :'acme');
 SELECT object_id, encode(ip_hash, 'hex') AS ip_hash, ip_prefix
 FROM activity.events WHERE object_id IN ('A-1', 'A-8', 'G-1') ORDER BY object_id;
 SELECT jsonb_pretty(metadata) AS metadata FROM activity.events WHERE object_id = 'A-8';
+
+\echo
+\echo '━━ 10. Capture a table: no change to the application, no right of its login on the log'
+\echo '    A rule makes an event of the business out of a change of a row.'
+\echo
+CREATE TABLE orders (id int PRIMARY KEY, tenant_id uuid NOT NULL, status text NOT NULL, note text);
+GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO demo_app;
+SELECT activity.attach('orders', exclude => '{note}');
+SELECT activity.register_action('order.paid');
+SELECT activity.on_change('orders', 'order.paid',
+    when_condition => $$OLD.status = 'open' AND NEW.status = 'paid'$$,
+    metadata => $$jsonb_build_object('order', NEW.id)$$);
+SELECT table_name, level, state FROM activity.coverage() WHERE captured;
+\set QUIET off
+\connect - demo_app
+\set QUIET on
+BEGIN;
+SELECT activity.set_context(tenant_id => :'acme', actor_id => 'alice', request_id => 'request-3');
+INSERT INTO orders SELECT n, :'acme', 'open', 'not for the log' FROM generate_series(1, 2) AS n;
+UPDATE orders SET status = 'paid' WHERE id = 1;
+DELETE FROM orders WHERE id = 2;
+COMMIT;
+SELECT action, actor_id, object_id, metadata, changes
+FROM activity.list(:'acme', page_size => 5);
+
+\echo '    The row as it stood before its last change, told by the log alone:'
+\echo
+SELECT activity.row_as_of('orders', '{"id": 1}',
+           (SELECT recorded_at - interval '1 microsecond' FROM activity.list(:'acme', action => 'orders.updated')))
+FROM activity.set_context(:'acme');
+
+\echo
+\echo '━━ 11. Follow a tenant live: listen, then read on from the cursor whenever the channel rings'
+\echo '    The notification carries no data; the row without an event says that this is all for now.'
+\echo
+SELECT activity.listen(:'acme');
+SELECT activity.stream_start() AS position \gset
+SELECT activity.record('invoice.paid', '{"amount": 9, "currency": "EUR"}', tenant_id => :'acme', object_id => 'A-9');
+-- What psql has been notified of, it shows after a statement.
+SELECT pg_sleep(1);
+SELECT action, object_id, left(next_cursor, 12) || '…' AS next_cursor
+FROM activity.read_stream(:'acme', cursor => :'position');
+
+\echo
+\echo '━━ 12. An event that stays although its transaction fails'
+\echo
+SELECT activity.stream_start() AS position \gset
+BEGIN;
+SELECT activity.record_durable('invoice.paid', '{"amount": 0, "currency": "EUR"}',
+    tenant_id => :'acme', object_id => 'A-10', status => 'failure');
+ROLLBACK;
+SELECT action, object_id, status
+FROM activity.read_stream(:'acme', cursor => :'position') WHERE event_id IS NOT NULL;
+
+\echo
+\echo '━━ 13. Keep it as long as the law says, and no longer'
+\echo '    maintain() makes, closes, archives and drops partitions; the worker also runs it by itself.'
+\echo
+\set QUIET off
+\connect - postgres
+\set QUIET on
+SELECT activity.set_retention(preset => 'hipaa');
+SELECT activity.hold(:'acme', 'case 2026-17', actor_id => 'alice');
+CALL activity.maintain();
+SELECT partition, state, rows FROM activity.partitions ORDER BY lower_bound LIMIT 3;
+
+\echo
+\echo '━━ 14. Figures, for a person and for Prometheus'
+\echo
+SELECT name, kind, labels, value FROM activity.metrics() WHERE value > 0 ORDER BY 1, 3 LIMIT 8;

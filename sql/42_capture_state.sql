@@ -1,42 +1,51 @@
 -- What the triggers of captured tables are, and what they should be. Read by attach(), setup(),
 -- coverage(), status() and after DDL.
 
--- The triggers of capture that exist, each by what its function and its type make of it; kind is
--- NULL for one that is not as attach() makes it.
+-- The triggers of capture that exist, each by what its function, its type and its name make of it;
+-- kind is NULL for one that is not as attach() makes it.
 CREATE FUNCTION activity._capture_triggers()
 RETURNS TABLE (relation oid, name text, kind text, capture_id text, enabled text, is_clone boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT t.tgrelid, t.tgname::text,
-           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' AND t.tgname = '!activity_capture_' || k.kind THEN k.kind END,
+           -- One that can be deferred would log a change after its effects.
+           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' AND t.tgconstraint = 0 AND t.tgname = '!activity_capture_' || k.kind
+                THEN k.kind END,
            convert_from(substring(t.tgargs FROM 1 FOR 36), 'UTF8'), t.tgenabled::text, t.tgparentid <> 0
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-    LEFT JOIN (VALUES ('_capture_row', 29, 'row'), ('_capture_statement', 4, 'insert'), ('_capture_statement', 16, 'update'),
-                      ('_capture_statement', 8, 'delete'), ('_capture_truncate', 34, 'truncate')) k (function, type, kind)
-      ON k.function = p.proname AND k.type = t.tgtype
+    LEFT JOIN (VALUES ('_capture_row', 29, 'row'),
+                      ('_capture_statement', 4, 'insert'),
+                      ('_capture_statement', 16, 'update'),
+                      ('_capture_statement', 8, 'delete'),
+                      ('_capture_truncate', 34, 'truncate')) k (function, type, kind)
+           ON k.function = p.proname AND k.type = t.tgtype
     WHERE p.pronamespace = 'activity'::regnamespace
       AND p.proname IN ('_capture_row', '_capture_statement', '_capture_truncate')
 $$;
 
--- The table of each capture: where its triggers are; without triggers the one with the remembered
--- OID, at home, or else with the remembered name. NULL if there is none.
+-- The table of each capture: at home the one with the remembered OID; without it the one with its
+-- triggers, or else with the remembered name. NULL if there is none.
 CREATE FUNCTION activity._captured_tables()
 RETURNS TABLE (capture_id uuid, relation oid)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.capture_id, coalesce(
+        (SELECT k.oid FROM pg_class k
+         WHERE k.oid = c.relation AND k.relkind IN ('r', 'p') AND activity._is_home()),
         -- A copy of the table with its triggers is another table.
         (SELECT t.relation
          FROM activity._capture_triggers() t
          JOIN pg_class k ON k.oid = t.relation JOIN pg_namespace n ON n.oid = k.relnamespace
-         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone AND t.kind <> 'truncate'
-         ORDER BY (t.relation = c.relation AND activity._is_home()) DESC,
-                  (n.nspname = c.schema_name AND k.relname = c.table_name) DESC, t.relation
+         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone
+           -- Everybody may make a row trigger, and only the log one for TRUNCATE.
+           AND (t.kind IN ('insert', 'update', 'delete')
+                OR t.kind = 'row' AND EXISTS (
+                    SELECT FROM activity._capture_triggers() s
+                    WHERE s.relation = t.relation AND s.capture_id = t.capture_id AND s.kind = 'truncate'))
+         ORDER BY (n.nspname = c.schema_name AND k.relname = c.table_name) DESC, t.relation
          LIMIT 1),
-        (SELECT k.oid FROM pg_class k
-         WHERE k.oid = c.relation AND k.relkind IN ('r', 'p') AND activity._is_home()),
         (SELECT k.oid FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace
          WHERE n.nspname = c.schema_name AND k.relname = c.table_name AND k.relkind IN ('r', 'p')))
     FROM activity.captures c
@@ -69,6 +78,21 @@ AS $$
             LIMIT 1)
         END
     FROM pg_class c WHERE c.oid = p_relation
+$$;
+
+-- The trigger that fires before capture for the same row, which only a name that begins with a blank
+-- or a control character does; NULL if there is none.
+CREATE FUNCTION activity._earlier_trigger(p_relation oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(t.tgname)::text
+    FROM pg_trigger t
+    WHERE (t.tgrelid = p_relation OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(p_relation::regclass) p))
+      -- ROW, neither BEFORE nor INSTEAD OF
+      AND t.tgtype & 67 = 1
+      AND t.tgenabled <> 'D' AND NOT t.tgisinternal
+      AND t.tgname < '!activity_capture_row'
 $$;
 
 -- The triggers that a captured table has at a level: on the table itself and on its partitions.

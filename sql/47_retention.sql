@@ -79,7 +79,8 @@ BEGIN
                     WHEN r.closed_at IS NOT NULL THEN 'closed'
                     ELSE 'live' END,
                CASE WHEN t.oid IS NULL THEN r.archive_rows
-                    ELSE coalesce(r.rows, nullif(t.reltuples, -1)::bigint, 0) END,
+                    -- The statistics of writers know of a partition that was never analysed.
+                    ELSE coalesce(r.rows, nullif(pg_stat_get_live_tuples(t.oid), 0), nullif(t.reltuples, -1)::bigint, 0) END,
                CASE WHEN t.oid IS NULL THEN 0 ELSE pg_table_size(t.oid) END,
                CASE WHEN t.oid IS NULL THEN 0 ELSE pg_indexes_size(t.oid) END,
                r.oldest, r.newest, r.held_since, CASE WHEN r.archived_at IS NOT NULL THEN r.archive_manifest END
@@ -105,12 +106,20 @@ DECLARE
     v_run uuid;
     v_number bigint;
     v_text text;
+    v_is_run boolean;
 BEGIN
     SELECT l.finished_at, l.run_id INTO v_last, v_run
     FROM activity.maintenance_log l WHERE l.step = 'run' ORDER BY l.started_at DESC LIMIT 1;
+    v_is_run := CASE
+        WHEN v_last IS NOT NULL THEN v_last > now() - interval '1 day'
+        -- The worker has still to come to it.
+        ELSE current_setting('activity.maintenance_interval') <> '0'
+             AND ',' || replace(current_setting('shared_preload_libraries'), ' ', '') || ',' LIKE '%,activity_log,%'
+             AND (SELECT l.set_up_at FROM activity.log l) > now() - interval '1 day'
+    END;
     RETURN QUERY VALUES ('retention', 'maintain() ran last', coalesce(v_last::text, 'never'),
-        coalesce(v_last > now() - interval '1 day', false),
-        CASE WHEN (v_last > now() - interval '1 day') IS NOT TRUE THEN
+        coalesce(v_is_run, false),
+        CASE WHEN v_is_run IS NOT TRUE THEN
             'Let something call it: the preloaded worker, SELECT activity.schedule_maintenance(); with pg_cron, or any cron with psql -c ''CALL activity.maintain()''.' END);
 
     SELECT count(*), string_agg(DISTINCT concat_ws(' ', l.step, l.partition, l.detail ->> 'sqlstate'), ', ')

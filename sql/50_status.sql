@@ -153,14 +153,15 @@ BEGIN
             SELECT 'capture', format('%I.%I', c.schema_name, c.table_name), c.state, false, c.advice
             FROM activity.coverage() c
             WHERE c.object_type IS NOT NULL AND c.state <> 'active';
-        -- The last of them are enough to know.
+        -- The last of them are enough to know, and old ones can't be helped any more.
         SELECT count(*) INTO v_number
         FROM (SELECT FROM activity.events e
               WHERE e.tenant_id = '00000000-0000-0000-0000-000000000000' AND e.source = 'capture'
                 AND e.metadata @> '{"missing_tenant": true}'
+                AND e.recorded_at > now() - interval '7 days'
               ORDER BY e.occurred_at DESC LIMIT 1000) AS missing;
         RETURN QUERY VALUES ('capture', 'changes without a tenant', CASE WHEN v_number = 1000 THEN '1000 or more' ELSE v_number::text END, v_number = 0,
-            CASE WHEN v_number > 0 THEN 'Their rows name a tenant that activity.tenants does not know, or none: they are in the log of the system tenant.' END);
+            CASE WHEN v_number > 0 THEN 'In the last seven days. Their rows name a tenant that activity.tenants does not know, or none: they are in the log of the system tenant.' END);
         v_number := activity._missing_event_triggers();
         RETURN QUERY VALUES ('capture', 'missing event triggers', v_number::text, v_number = 0,
             CASE WHEN v_number > 0 THEN 'SELECT activity.setup(); puts them back. Without them changes of captured tables go unnoticed.' END);

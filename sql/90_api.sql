@@ -118,6 +118,9 @@ GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
 
 -- Capture ----------------------------------------------------------------------------------------
+-- Whoever makes a partition of a captured table makes the clone of its row trigger, with his own
+-- rights. The function does nothing on a table that is not captured.
+GRANT EXECUTE ON FUNCTION activity._capture_row TO PUBLIC;
 GRANT EXECUTE ON FUNCTION activity.attach TO activity_admin;
 COMMENT ON FUNCTION activity.attach IS 'Captures the changes of a table that the caller owns; returns the capture''s id. The tenant comes from tenant_column (tenant_id where the table has it), else tenant_id, else the context. level: auto, row or statement. replicated: also what arrives by replication.';
 GRANT EXECUTE ON FUNCTION activity.detach TO activity_admin;
@@ -130,9 +133,6 @@ GRANT EXECUTE ON FUNCTION activity.on_change TO activity_admin;
 COMMENT ON FUNCTION activity.on_change IS 'Records an event of its own when a row of a captured table makes a transition: when_condition and metadata are SQL over OLD and NEW. Returns the rule''s id.';
 GRANT EXECUTE ON FUNCTION activity.drop_rule TO activity_admin;
 COMMENT ON FUNCTION activity.drop_rule IS 'Ends a rule of on_change(); returns its id.';
--- The server checks this right of whoever makes a partition of a captured table, when it clones the
--- trigger. Without a capture that belongs to its table the function writes nothing.
-GRANT EXECUTE ON FUNCTION activity._capture_row TO PUBLIC;
 GRANT EXECUTE ON FUNCTION activity.coverage TO activity_auditor, activity_admin;
 COMMENT ON FUNCTION activity.coverage IS 'Every table with the state of its capture, and what to do about it.';
 GRANT EXECUTE ON FUNCTION activity.object_history TO activity_reader, activity_auditor, activity_admin;

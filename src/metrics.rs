@@ -22,7 +22,7 @@ pub fn reason(error: &Error) -> Counter {
         Error::NotSetUp => Counter::RejectedNotSetUp,
         Error::NoPartition => Counter::RejectedNoPartition,
         Error::Missing { .. } => Counter::RejectedMissingArgument,
-        Error::NoTenant => Counter::RejectedNoTenant,
+        Error::NoTenant | Error::NoRowTenant => Counter::RejectedNoTenant,
         Error::Invalid { .. } => Counter::RejectedInvalidValue,
         Error::TooLarge { .. } | Error::TooLargeForQueue { .. } => Counter::RejectedTooLarge,
         Error::UnknownAction { .. } => Counter::RejectedUnknownAction,

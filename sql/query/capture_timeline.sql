@@ -10,7 +10,10 @@ SELECT event_id, recorded_at, action, metadata
 FROM activity.events
 WHERE tenant_id = $2
   AND action = ANY (ARRAY['activity.capture.schema_changed', 'activity.capture.paused',
-                          'activity.capture.detached', 'activity.capture.tampered'])
+                          'activity.capture.detached', 'activity.capture.tampered',
+                          'activity.capture.partitions_changed'])
+  -- Partitions without rows came and went unnoticed by any row.
+  AND (action <> 'activity.capture.partitions_changed' OR metadata @> '{"may_hold_rows": true}')
   AND source = 'system'
   AND metadata ->> 'object_type' = $3
 ORDER BY event_id

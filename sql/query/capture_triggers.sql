@@ -9,10 +9,13 @@ WITH wanted AS (
     LEFT JOIN activity._capture_triggers() s ON s.relation = t.tgrelid AND s.name = t.tgname
     WHERE t.tgrelid IN (SELECT relation FROM wanted)
 ), stray AS (
-    -- What is left on a partition that was detached, and what somebody renamed or made himself.
+    -- What is left on a partition that was detached, and what was renamed. A row trigger on another
+    -- table is somebody's own.
     SELECT s.relation, s.name FROM activity._capture_triggers() s
     WHERE s.capture_id = $1 AND NOT s.is_clone
-      AND NOT EXISTS (SELECT FROM wanted w WHERE w.relation = s.relation AND w.name = s.name)
+      AND CASE WHEN s.relation IN (SELECT relation FROM wanted)
+               THEN s.kind IS NULL AND s.name NOT IN (SELECT w.name FROM wanted w WHERE w.relation = s.relation)
+               ELSE s.kind <> 'row' END
 ), joined AS (
     SELECT w.*, a.name IS NOT NULL AS is_there, a.enabled AS actual_enabled, a.is_clone,
            a.kind IS NOT DISTINCT FROM w.kind AND a.capture_id IS NOT DISTINCT FROM $1 AS is_ours

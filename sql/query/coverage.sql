@@ -6,17 +6,12 @@ WITH soundness AS MATERIALIZED (
     SELECT c.*, t.relation AS found,
            c.paused_at IS NOT NULL AND (c.paused_until IS NULL OR c.paused_until > clock_timestamp()) AS is_paused,
            activity._row_level_reason(t.relation) AS reason,
+           activity._earlier_trigger(t.relation) AS earlier_trigger,
            activity._level_in_effect(c.capture_id, t.relation, c.replicated) AS level_in_effect,
            (SELECT min(s.level) FROM soundness s WHERE s.capture_id = c.capture_id) AS wanted_level,
            (SELECT count(*) FROM soundness s WHERE s.capture_id = c.capture_id AND s.is_wanted AND s.is_sound) AS sound,
            (SELECT count(*) FROM soundness s WHERE s.capture_id = c.capture_id AND NOT s.is_sound) AS unsound,
            (SELECT count(*) FROM activity.capture_rules r WHERE r.capture_id = c.capture_id AND r.problem IS NOT NULL) AS bad_rules,
-           -- Triggers fire in the order of their names.
-           (SELECT min(g.tgname)
-            FROM pg_trigger g
-            WHERE g.tgrelid IN (SELECT w.relation FROM activity._wanted_triggers(t.relation, 'row', c.replicated) w)
-              AND g.tgtype & 67 = 1 AND g.tgenabled <> 'D' AND NOT g.tgisinternal
-              AND g.tgname < '!activity_capture_row') AS earlier_trigger,
            (SELECT min(h.inhrelid::regclass::text)
             FROM pg_inherits h JOIN pg_class k ON k.oid = h.inhrelid
             WHERE h.inhparent = t.relation AND NOT k.relispartition
@@ -32,7 +27,7 @@ WITH soundness AS MATERIALIZED (
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'activity')
 ), states AS (
     SELECT coalesce(t.schema_name, c.schema_name) AS schema_name, coalesce(t.table_name, c.table_name) AS table_name,
-           c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, c.earlier_trigger, c.uncaptured_child, t.has_key, c.is_paused, c.paused_until, c.reason,
+           c.capture_id, c.object_type, c.wanted_level, c.level_in_effect, c.bad_rules, t.has_key, c.is_paused, c.paused_until, c.reason, c.earlier_trigger, c.uncaptured_child,
            CASE
                WHEN c.capture_id IS NULL AND t.has_orphans THEN 'orphan trigger'
                WHEN c.capture_id IS NULL THEN 'not captured'
@@ -50,7 +45,7 @@ WITH soundness AS MATERIALIZED (
           -- Partitions are captured with their parent, or through it.
           AND NOT t.relispartition
 )
-SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level', 'unsafe order', 'partly disabled') AND is_paused IS NOT TRUE,
+SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level', 'unsafe order') AND is_paused IS NOT TRUE,
        coalesce(level_in_effect, wanted_level),
        state || CASE WHEN state = 'paused' AND paused_until IS NOT NULL
                      THEN ' until ' || to_char(paused_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') ELSE '' END,
@@ -61,8 +56,8 @@ SELECT schema_name, table_name, object_type, state IN ('active', 'unsafe level',
            WHEN 'disabled' THEN 'Its triggers are missing or disabled: SELECT activity.setup(); puts them back. Find out who took them away.'
            WHEN 'partly disabled' THEN 'Some of its triggers are missing or not as they should be: SELECT activity.setup(); puts them right. Find out who changed them.'
            WHEN 'paused' THEN format('SELECT activity.resume(%L);', format('%I.%I', schema_name, table_name))
+           WHEN 'unsafe order' THEN format('Trigger %I fires before capture, so that what it changes is logged before its cause: ALTER TRIGGER %1$I ON %I.%I RENAME TO a name that sorts behind "!activity".', earlier_trigger, schema_name, table_name)
            WHEN 'unsafe level' THEN format('Changes may be logged before their cause, since %s: SELECT activity.setup(); brings it to level row.', coalesce(reason, 'it was attached so'))
-           WHEN 'unsafe order' THEN format('The trigger %I fires before capture''s own, so what it changes is logged before its cause: give it a name that does not sort before "!".', earlier_trigger)
            ELSE CASE
                WHEN bad_rules > 0 THEN 'A rule no longer fits the table: SELECT * FROM activity.capture_rules WHERE problem IS NOT NULL;'
                WHEN uncaptured_child IS NOT NULL THEN format('What a statement changes in its child %s is not captured: SELECT activity.attach(%L);', uncaptured_child, uncaptured_child)

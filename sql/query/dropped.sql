@@ -19,4 +19,6 @@ FROM activity.captures c
 WHERE activity._is_home()
   AND EXISTS (SELECT FROM touched t
               WHERE t.relation = c.relation
+                 -- Of a partition that is gone nothing else tells whose it was.
+                 OR c.partitions ? t.relation::text
                  OR c.relation IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(t.relation::regclass) a))

@@ -19,6 +19,8 @@ CREATE TABLE activity.captures (
     columns            jsonb NOT NULL,
     -- {"attnum": type} at the last look, for what a change of type is told from.
     column_types       jsonb NOT NULL DEFAULT '{}',
+    -- {"oid": "schema.name"} of its partitions at the last look.
+    partitions         jsonb NOT NULL DEFAULT '{}',
     -- Whether every trigger was in place at the last look: each change of this is an event.
     is_intact          boolean NOT NULL DEFAULT true,
     level              text NOT NULL DEFAULT 'auto' CONSTRAINT captures_level_check CHECK (level IN ('row', 'statement', 'auto')),

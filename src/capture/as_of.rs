@@ -3,6 +3,7 @@
 use super::lives::{Bound, ChangeEvent, KeyColumn, Lives, key_columns};
 use super::target::oid_parameter;
 use super::timeline::{Timeline, stored_columns};
+use super::trigger::printing;
 use crate::access;
 use crate::clock;
 use crate::db::{self, Mode, Relation};
@@ -108,7 +109,7 @@ fn part(values: Object<'_>, column: &KeyColumn) -> Result<Option<Part>, Error> {
     };
     // The type is one of the server's own, or text: nobody's code runs.
     let kind = column.kind.as_deref().unwrap_or("pg_catalog.text");
-    let value = db::with_options(&[(c"timezone", c"UTC")], || {
+    let value = printing(true, || {
         db::value::<JsonbOut>(
             Mode::Read,
             &format!("SELECT pg_catalog.to_jsonb($1::{kind})"),

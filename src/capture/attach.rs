@@ -2,6 +2,7 @@
 
 use super::attachment::{Attachment, columns_to_json, names_parameter};
 use super::lives::key_columns;
+use super::partitions;
 use super::target::{Target, oid_parameter};
 use super::triggers;
 use crate::access::Roles;
@@ -112,8 +113,8 @@ fn insert(target: &Target, plan: &Plan) -> Result<Uuid, Error> {
         Mode::Write,
         "INSERT INTO activity.captures (capture_id, relation, schema_name, table_name, object_type, action_prefix, \
              tenant_column, tenant_id, actor_column, excluded, redacted, ignored, columns, column_types, level, scrub, \
-             on_missing_tenant, replicated, attached_by) \
-         VALUES (gen_random_uuid(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+             on_missing_tenant, replicated, attached_by, partitions) \
+         VALUES (gen_random_uuid(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
          RETURNING capture_id",
         &[
             oid_parameter(target.oid),
@@ -135,6 +136,7 @@ fn insert(target: &Target, plan: &Plan) -> Result<Uuid, Error> {
             db::text(Some(plan.on_missing_tenant)),
             boolean(plan.replicated),
             db::text(Some(&db::role_name(Roles::current().session))),
+            partitions::parameter(&partitions::of(target.oid)?)?,
         ],
     )?;
     id.ok_or(Error::Internal { place: "captures" })

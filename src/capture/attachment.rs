@@ -1,5 +1,6 @@
 //! A captured table as `activity.captures` describes it, to those who change that.
 
+use super::partitions::Partitions;
 use super::target::{Target, oid_parameter};
 use crate::db::{self, Mode, Relation, Row};
 use crate::error::Error;
@@ -24,11 +25,13 @@ pub(super) struct Attachment {
     pub(super) is_intact: bool,
     /// The columns at the last look.
     pub(super) columns: Vec<Column>,
+    /// The partitions at the last look.
+    pub(super) partitions: Partitions,
 }
 
 const SELECT: &str = "SELECT c.capture_id, t.relation, c.schema_name, c.table_name, c.object_type, \
     c.tenant_column, c.actor_column, c.excluded, c.redacted, c.ignored, c.level, c.replicated, c.is_intact, \
-    c.columns::text, c.column_types::text \
+    c.columns::text, c.column_types::text, c.partitions::text \
     FROM activity.captures c JOIN activity._captured_tables() t USING (capture_id)";
 
 impl Attachment {
@@ -36,6 +39,7 @@ impl Attachment {
         const PLACE: &str = "captures";
         let columns: String = row.must(14, PLACE)?;
         let types: String = row.must(15, PLACE)?;
+        let partitions: String = row.must(16, PLACE)?;
         Ok(Self {
             id: row.must(1, PLACE)?,
             relation: row.get(2),
@@ -51,6 +55,8 @@ impl Attachment {
             replicated: row.must(12, PLACE)?,
             is_intact: row.must(13, PLACE)?,
             columns: columns_from_json(&columns, &types)?,
+            partitions: serde_json::from_str(&partitions)
+                .map_err(|_| Error::Internal { place: PLACE })?,
         })
     }
 

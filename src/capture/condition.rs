@@ -142,6 +142,7 @@ pub fn put_right(place: Place) -> Result<(), Error> {
             continue;
         };
         super::shape::follow(&attachment, relation, place, &[])?;
+        super::partitions::follow(&attachment, relation, place)?;
         let found = Condition::of(&attachment, relation)?;
         // What went with the extension, or while nobody looked, left a gap that has to be told
         // before it ends.

@@ -10,6 +10,7 @@ mod coverage;
 mod expression;
 mod history;
 mod lives;
+mod partitions;
 mod pause;
 mod prepared;
 mod rules;

@@ -128,7 +128,7 @@ impl Rule {
 /// The owner of a table, or of the partitioned table that it belongs to.
 fn owner(relation: pg_sys::Oid) -> Result<pg_sys::Oid, Error> {
     let owner = db::value::<pg_sys::Oid>(
-        Mode::Read,
+        Mode::ReadLatest,
         "SELECT relowner FROM pg_catalog.pg_class WHERE oid = coalesce(pg_catalog.pg_partition_root($1::regclass), $1)",
         &[oid_parameter(relation)],
     )?;

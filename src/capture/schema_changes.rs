@@ -8,9 +8,9 @@
 
 use super::attach::forget;
 use super::attachment::Attachment;
-use super::command::Effects;
+use super::command::converted_columns;
 use super::condition::{self, After, Place};
-use super::{shape, triggers};
+use super::{partitions, shape, triggers};
 use crate::db::{self, Failure, Mode, Relation, c_function};
 use crate::error::{self, Error};
 use pgrx::{PgSqlErrorCode, Uuid, pg_guard, pg_sys};
@@ -23,8 +23,8 @@ unsafe fn on_schema_change(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         (*(*fcinfo).context.cast::<pg_sys::EventTriggerData>()).parsetree
     };
     tolerate(|| {
-        // SAFETY: the command that the event trigger fires for has been carried out.
-        let effects = unsafe { Effects::of(command) };
+        // SAFETY: the command is the one that the event trigger fires for.
+        let converted = unsafe { converted_columns(command) };
         let concerned = db::query(
             Mode::Write,
             include_str!("../../sql/query/schema_change.sql"),
@@ -36,10 +36,9 @@ unsafe fn on_schema_change(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
                 ))
             },
         )?;
-        let none = Effects::default();
         concerned.into_iter().try_for_each(|(id, is_altered)| {
-            let effects = if is_altered { &effects } else { &none };
-            look_at(id, After::Change, effects)
+            let converted = if is_altered { &converted[..] } else { &[] };
+            look_at(id, After::Change, converted)
         })
     });
     pg_sys::Datum::from(0usize)
@@ -65,25 +64,23 @@ unsafe fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             if is_gone {
                 Attachment::by_id(id)?.map_or(Ok(()), |a| forget(&a, "table dropped"))
             } else {
-                look_at(id, After::Drop, &Effects::default())
+                look_at(id, After::Drop, &[])
             }
         })
     });
     pg_sys::Datum::from(0usize)
 }
 
-/// Brings a capture into step with its table, and tells what a command has done to the rows.
-fn look_at(id: Uuid, after: After, effects: &Effects) -> Result<(), Error> {
+/// Brings a capture into step with its table, some of whose columns have got other values.
+fn look_at(id: Uuid, after: After, converted: &[String]) -> Result<(), Error> {
     let Some(mut attachment) = Attachment::by_id(id)? else {
         return Ok(());
     };
     let Some(relation) = attachment.relation else {
         return Ok(());
     };
-    shape::follow(&attachment, relation, Place::Home, &effects.converted)?;
-    if let Some((way, partition)) = effects.moved {
-        shape::tell_of_partition(&attachment, way, partition)?;
-    }
+    shape::follow(&attachment, relation, Place::Home, converted)?;
+    partitions::follow(&attachment, relation, Place::Home)?;
     condition::follow(&mut attachment, relation, after)
 }
 

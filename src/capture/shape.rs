@@ -1,7 +1,6 @@
 //! Names and columns of a captured table: followed through DDL and restore.
 
 use super::attachment::{Attachment, columns_to_json, names_parameter};
-use super::command::Way;
 use super::condition::Place;
 use super::rules;
 use super::target::{columns, oid_parameter};
@@ -12,7 +11,7 @@ use activity_log_core::capture::columns::{Change, Column};
 use pgrx::{Uuid, pg_sys};
 
 /// Compares a table with what is remembered of it. What differs is remembered anew, and is an
-/// event; so are columns whose values were converted though their type is the same.
+/// event; so are columns whose values were converted, though their type may be the same.
 pub(super) fn follow(
     attachment: &Attachment,
     relation: pg_sys::Oid,
@@ -25,10 +24,14 @@ pub(super) fn follow(
         Place::Home => attachment.columns.clone(),
         Place::Copy => renumbered(&attachment.columns, &now),
     };
-    let change = Change::between(&before, &now).with_converted(converted, &now);
+    let mut change = Change::between(&before, &now);
+    change.convert(&now, converted);
     let is_moved = schema != attachment.schema || table != attachment.table;
     let is_same = change.is_empty() && now.len() == attachment.columns.len();
     if is_same && !is_moved && is_hint_right && place == Place::Home {
+        if has_other_owner(attachment.id, relation)? {
+            check_rules(attachment.id, relation)?;
+        }
         return Ok(());
     }
     remember(attachment, relation, (&schema, &table), &now, &change)?;
@@ -58,28 +61,16 @@ pub(super) fn follow(
     )
 }
 
-/// Records that a partition has come or gone. Rows that come have no event, and those that go have
-/// none either, so what is known of the table's rows is in doubt unless there were none.
-pub(super) fn tell_of_partition(
-    attachment: &Attachment,
-    way: Way,
-    partition: pg_sys::Oid,
-) -> Result<(), Error> {
-    let had_rows = db::value::<bool>(
+/// Whether the table has got another owner than its rules know, or got theirs back.
+fn has_other_owner(capture: Uuid, relation: pg_sys::Oid) -> Result<bool, Error> {
+    let has_other = db::value::<bool>(
         Mode::Write,
-        "SELECT bool_or(c.relkind = 'f' OR pg_catalog.pg_relation_size(c.oid) > 0) FROM pg_catalog.pg_class c \
-         WHERE c.oid = $1 OR c.oid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree($1::regclass) p)",
-        &[oid_parameter(partition)],
+        "SELECT EXISTS (SELECT FROM activity.capture_rules r, pg_catalog.pg_class k \
+                        WHERE r.capture_id = $1 AND k.oid = $2 \
+                          AND (r.owner_role <> pg_catalog.pg_get_userbyid(k.relowner)) <> (r.problem IS NOT NULL))",
+        &[db::uuid(capture.as_bytes()), oid_parameter(relation)],
     )?;
-    let mut metadata = serde_json::json!({
-        "capture_id": attachment.id.to_string(),
-        "object_type": attachment.object_type,
-        "schema": attachment.schema,
-        "table": attachment.table,
-        "had_rows": had_rows == Some(true),
-    });
-    metadata[way.member()] = db::qualified_name(partition).into();
-    record::write_system_event("activity.capture.schema_changed", &metadata)
+    Ok(has_other == Some(true))
 }
 
 /// Schema and name of a table, and whether its OID is the remembered one.

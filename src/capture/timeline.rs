@@ -103,10 +103,6 @@ fn what(action: &str, metadata: &JsonbOut) -> What {
         .and_then(|document| serde_json::from_str(&to_json(document.root())).ok())
         .unwrap_or(serde_json::Value::Null);
     match action {
-        // A partition with rows has come or gone.
-        "activity.capture.schema_changed" if metadata.get("had_rows") == Some(&true.into()) => {
-            What::Gap
-        }
         "activity.capture.schema_changed" => What::Altered(column_change(&metadata)),
         // Which rows were in a partition that was emptied, the log does not say.
         _ if action.ends_with(".truncated") && metadata.get("partition").is_none() => {

@@ -72,8 +72,10 @@ pub(super) fn remove(capture: Uuid) -> Result<(), Error> {
     let _at_work = AtWork::begin();
     let statements = db::query(
         Mode::Write,
-        "SELECT pg_catalog.format('DROP TRIGGER %I ON %s', name, relation::regclass) \
-         FROM activity._capture_triggers() WHERE capture_id = $1 AND NOT is_clone",
+        "SELECT pg_catalog.format('DROP TRIGGER %I ON %s', t.name, t.relation::regclass) \
+         FROM activity._capture_triggers() t \
+         WHERE t.capture_id = $1::text AND NOT t.is_clone \
+           AND (t.kind <> 'row' OR t.relation IN (SELECT c.relation FROM activity._captured_tables() c WHERE c.capture_id::text = $1))",
         &[db::text(Some(&capture.to_string()))],
         |row| row.must::<String>(1, "pg_trigger"),
     )?;

@@ -8,7 +8,8 @@ use super::stages::{Clock, attached};
 use crate::db::{self, Mode, Relation};
 use crate::error::Error;
 use crate::value::{JsonbOut, given};
-use crate::{access, archive, record};
+use crate::{access, archive, error, record};
+use activity_log_core::registry::action::is_reserved;
 use activity_log_core::retention::{Change, Decision, Keep, Policy, Scope, change};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -47,12 +48,19 @@ fn set_retention(
     if let Some(tenant) = &scope.tenant {
         access::check_tenant(tenant, access::Purpose::Write)?;
     }
-    let wish = Wish::new(scope, keep, online, given(preset), given(archive_to))?;
     // One change at a time, so that each is compared with what is then in force.
     db::run(
         "LOCK TABLE activity.retention_policies IN SHARE ROW EXCLUSIVE MODE",
         &[],
     )?;
+    let place = place(&scope, given(category), given(action));
+    let asked = Asked {
+        keep,
+        online,
+        preset: given(preset),
+        archive_to: given(archive_to).map(str::to_owned),
+    };
+    let wish = Wish::new(scope, asked.completed(&place)?)?;
     let outcome = outcome(&wish)?;
     let must_confirm = match outcome.change {
         Change::Longer => false,
@@ -65,14 +73,18 @@ fn set_retention(
         }
         .into());
     }
-    write(&wish, given(category), given(action))?;
+    warn_of_unknown(given(category), given(action))?;
+    write(&wish, place)?;
     let mut event = outcome.to_json();
     for (name, value) in [
         ("tenant_id", tenant_id.map(|id| id.to_string())),
         ("category", given(category).map(str::to_owned)),
         ("action", given(action).map(str::to_owned)),
         ("preset", wish.preset.clone()),
-        ("archive_to", given(archive_to).map(str::to_owned)),
+        (
+            "archive_to",
+            wish.policy.and_then(|policy| policy.archive_to),
+        ),
         ("keep", text_of(wish.keep)?),
         ("online", text_of(wish.online)?),
     ] {
@@ -84,14 +96,48 @@ fn set_retention(
     Ok(JsonbOut::from_json(&event)?)
 }
 
+/// The arguments that say how long events are kept, and where.
+struct Asked<'a> {
+    keep: Option<Interval>,
+    online: Option<Interval>,
+    preset: Option<&'a str>,
+    archive_to: Option<String>,
+}
+
+impl Asked<'_> {
+    /// What is not given stays as it was: who changes how long events are kept does not mean that
+    /// they shall no longer be archived.
+    fn completed(mut self, place: &Place) -> Result<Self, Error> {
+        if self.preset == Some("none") {
+            return Ok(self);
+        }
+        let so_far = db::query(
+            Mode::ReadLatest,
+            "SELECT archive_to, online FROM activity.retention_policies \
+             WHERE tenant_id IS NOT DISTINCT FROM $1 AND category IS NOT DISTINCT FROM $2 AND action IS NOT DISTINCT FROM $3 \
+               AND archive_to IS NOT NULL",
+            place,
+            |row| Ok((row.must::<String>(1, "retention")?, row.get::<Interval>(2))),
+        )?;
+        if let Some((archive_to, online)) = so_far.into_iter().next() {
+            self.archive_to = self.archive_to.or(Some(archive_to));
+            if self.preset.is_none() {
+                self.online = self.online.or(online);
+            }
+        }
+        Ok(self)
+    }
+}
+
 impl Wish {
-    fn new(
-        scope: Scope,
-        keep: Option<Interval>,
-        online: Option<Interval>,
-        preset: Option<&str>,
-        archive_to: Option<&str>,
-    ) -> Result<Self, Error> {
+    fn new(scope: Scope, asked: Asked<'_>) -> Result<Self, Error> {
+        let Asked {
+            keep,
+            online,
+            preset,
+            archive_to,
+        } = asked;
+        let archive_to = archive_to.as_deref();
         let (keep, online) = match (preset, keep) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("preset", "give keep or a preset, not both"));
@@ -208,14 +254,42 @@ fn outcome(wish: &Wish) -> Result<Effect, Error> {
     Ok(effect)
 }
 
-fn write(wish: &Wish, category: Option<&str>, action: Option<&str>) -> Result<(), Error> {
-    let scope = [
-        wish.scope
+/// A scope as the columns of the table: tenant, category, action.
+type Place = [db::Parameter; 3];
+
+fn place(scope: &Scope, category: Option<&str>, action: Option<&str>) -> Place {
+    [
+        scope
             .tenant
             .map_or((pg_sys::UUIDOID, None), |id| db::uuid(&id)),
         db::text(category),
         db::text(action),
-    ];
+    ]
+}
+
+/// A category or action that nobody has registered may come later, and may be a mistake in typing
+/// that lets events go too early.
+fn warn_of_unknown(category: Option<&str>, action: Option<&str>) -> Result<(), Error> {
+    if action.or(category).is_none_or(is_reserved) {
+        return Ok(());
+    }
+    let is_known = db::value::<bool>(
+        Mode::ReadLatest,
+        "SELECT EXISTS (SELECT FROM activity.actions \
+                        WHERE category = $1 OR action = $2 OR $2 LIKE '%.*' AND starts_with(action, rtrim($2, '*')))",
+        &[db::text(category), db::text(action)],
+    )?;
+    if is_known != Some(true) {
+        error::warning(
+            PgSqlErrorCode::ERRCODE_WARNING,
+            "no registered action is in this scope".to_owned(),
+            "The policy is there and waits for one. SELECT DISTINCT category FROM activity.actions; lists the categories.",
+        );
+    }
+    Ok(())
+}
+
+fn write(wish: &Wish, scope: Place) -> Result<(), Error> {
     db::run(
         "DELETE FROM activity.retention_policies \
          WHERE tenant_id IS NOT DISTINCT FROM $1 AND category IS NOT DISTINCT FROM $2 AND action IS NOT DISTINCT FROM $3",

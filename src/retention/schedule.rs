@@ -113,13 +113,18 @@ fn find_cron() -> Result<Cron, Error> {
     if is_here()? {
         return Ok(Cron::Here);
     }
-    db::value::<String>(
+    let home = db::value::<String>(
         Mode::ReadLatest,
         "SELECT current_setting('cron.database_name', true)",
         &[],
-    )?
-    .map(Cron::Elsewhere)
-    .ok_or(Error::NotAvailable {
+    )?;
+    if home == Some(database()?) {
+        return Err(Error::NotAvailable {
+            what: "pg_cron",
+            hint: "This is its database: CREATE EXTENSION pg_cron;",
+        });
+    }
+    home.map(Cron::Elsewhere).ok_or(Error::NotAvailable {
         what: "pg_cron",
         hint: "The preloaded worker calls maintain() by itself; so can any cron with psql -c 'CALL activity.maintain()'. \
                pg_cron has to be in shared_preload_libraries.",

@@ -11,7 +11,7 @@ use super::{carry, close, removal};
 use crate::clock::now;
 use crate::db::{self, Relation, Scope};
 use crate::error::Error;
-use crate::{archive, home, setup};
+use crate::{archive, home, record, setup};
 use activity_log_core::retention::{Bounds, Decision, Period, is_due, required_range};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -47,10 +47,11 @@ pub fn close() -> Result<Work, Error> {
 /// that is under way.
 pub fn expire() -> Result<Work, Error> {
     let rules = Rules::read()?;
-    if let Some(sweep) = run::with(|run| run.sweep.take())?
-        && sweep.digest == rules.digest
-    {
-        return go_on(sweep);
+    if let Some(sweep) = run::with(|run| run.sweep.take())? {
+        if sweep.digest == rules.digest {
+            return go_on(sweep);
+        }
+        tell(&sweep.partition, sweep.removed())?;
     }
     let (entries, clock) = (ledger::entries()?, Clock::read()?);
     let candidate =
@@ -216,7 +217,19 @@ fn go_on(mut sweep: Sweep) -> Result<Work, Error> {
         }
         Some(removed) => {
             ledger::set_swept(&partition, &digest, is_held)?;
+            tell(&partition, removed)?;
             Ok(Work::Did(json!({"removed": removed})))
         }
     }
+}
+
+/// Writes into the log that rows of a partition have gone.
+fn tell(partition: &str, removed: u64) -> Result<(), Error> {
+    if removed == 0 {
+        return Ok(());
+    }
+    record::write_system_event(
+        "activity.events.removed",
+        &json!({"partition": partition, "removed": removed}),
+    )
 }

@@ -43,6 +43,11 @@ impl Sweep {
         })
     }
 
+    /// How many rows the batches so far have removed.
+    pub fn removed(&self) -> u64 {
+        self.removed
+    }
+
     /// Removes the next batch, of which nothing is held; how many rows all batches have removed if
     /// it was the last.
     pub fn step(&mut self) -> Result<Option<u64>, Error> {

@@ -58,17 +58,17 @@ impl Change {
         change
     }
 
-    /// Adds the columns whose values were converted, as far as their type does not tell it already.
-    #[must_use]
-    pub fn with_converted(mut self, names: &[String], now: &[Column]) -> Self {
-        let converted = now.iter().filter(|column| names.contains(&column.name));
-        for column in converted {
-            if !self.retyped.iter().any(|(name, ..)| *name == column.name) {
+    /// Takes these columns for retyped as well: their values were converted, perhaps under the
+    /// same type.
+    pub fn convert(&mut self, now: &[Column], converted: &[String]) {
+        for column in now.iter().filter(|c| converted.contains(&c.name)) {
+            let is_told = self.added.contains(&column.name)
+                || self.retyped.iter().any(|(name, ..)| *name == column.name);
+            if !is_told {
                 let kind = column.kind.clone();
                 self.retyped.push((column.name.clone(), kind.clone(), kind));
             }
         }
-        self
     }
 
     /// The name now of a column that was configured by its old name; `None` if it is gone. A name
@@ -102,6 +102,26 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_were_converted_are_told_once() {
+        let before = [column(1, "id", "integer"), column(2, "price", "integer")];
+        let now = [
+            column(1, "id", "bigint"),
+            column(2, "price", "integer"),
+            column(3, "size", "integer"),
+        ];
+        let mut change = Change::between(&before, &now);
+        change.convert(&now, &["id".into(), "price".into(), "size".into()]);
+        assert_eq!(change.added, ["size"]);
+        assert_eq!(
+            change.retyped,
+            [
+                ("id".into(), "integer".into(), "bigint".into()),
+                ("price".into(), "integer".into(), "integer".into()),
+            ]
+        );
+    }
+
+    #[test]
     fn each_kind_of_change_is_told_from_the_others() {
         let before = [
             column(1, "id", "integer"),
@@ -126,16 +146,6 @@ mod tests {
         // What was excluded as "secret" is the column that is called password now.
         let lists = ["secret".to_owned(), "old".into(), "id".into()];
         assert_eq!(change.follow_all(&lists), ["password", "id"]);
-    }
-
-    #[test]
-    fn a_column_that_keeps_its_type_may_have_other_values() {
-        let now = [column(1, "price", "integer"), column(2, "note", "text")];
-        let names = ["price".to_owned(), "gone".into()];
-        let change = Change::between(&now, &now).with_converted(&names, &now);
-        let expected = [("price".into(), "integer".into(), "integer".into())];
-        assert_eq!(change.retyped, expected);
-        assert_eq!(change.with_converted(&names, &now).retyped, expected);
     }
 
     #[test]

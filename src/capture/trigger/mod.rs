@@ -23,6 +23,7 @@ mod writer;
 use self::image::Change;
 use self::row::Row;
 use self::rows::Rows;
+pub(super) use self::settings::printing;
 use self::table::Table;
 use self::writer::Writer;
 use crate::db::{self, c_function};
@@ -97,7 +98,11 @@ unsafe fn capture_truncate(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     }
 }
 
-/// Runs the capture that the trigger's argument names, unless it is paused.
+/// What the names of our triggers begin with; they sort before all others.
+const NAME: &[u8] = b"!activity_capture_";
+
+/// Runs the capture that the trigger's argument names, unless it is paused. A trigger of another
+/// name, or on another table, is somebody's own, and adds nothing to the log.
 ///
 /// # Safety
 /// `fcinfo` is the call information the server handed to a trigger function.
@@ -115,16 +120,38 @@ unsafe fn run(
                 return Err(Error::NotItsTrigger);
             }
             let table = Table::of((*trigger).tg_relation, capture_id((*trigger).tg_trigger)?)?;
-            if !table.is_captured || table.is_paused() {
+            if !table.is_captured || !has_our_name(trigger) || table.is_paused() {
                 return Ok(());
             }
-            settings::printing(table.depends_on_settings, || work(trigger, table))
+            printing(table.depends_on_settings, || work(trigger, table))
         })
     };
     if let Err(error) = outcome {
         error::raise(error);
     }
     pg_sys::Datum::from(0usize)
+}
+
+/// Whether the trigger is named as ours are: its table has no second one of that name.
+///
+/// # Safety
+/// The trigger data is valid.
+unsafe fn has_our_name(trigger: *mut pg_sys::TriggerData) -> bool {
+    // SAFETY: promised by the caller; names are NUL-terminated.
+    let (event, name) = unsafe {
+        (
+            (*trigger).tg_event,
+            CStr::from_ptr((*(*trigger).tg_trigger).tgname),
+        )
+    };
+    let kind: &[u8] = match event & pg_sys::TRIGGER_EVENT_OPMASK {
+        _ if event & pg_sys::TRIGGER_EVENT_ROW != 0 => b"row",
+        pg_sys::TRIGGER_EVENT_INSERT => b"insert",
+        pg_sys::TRIGGER_EVENT_DELETE => b"delete",
+        pg_sys::TRIGGER_EVENT_UPDATE => b"update",
+        _ => b"truncate",
+    };
+    name.to_bytes().strip_prefix(NAME) == Some(kind)
 }
 
 /// # Safety

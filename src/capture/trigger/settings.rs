@@ -1,16 +1,16 @@
-//! Values are printed alike whoever writes them.
+//! Values are printed alike whoever writes or looks for them.
 
 use crate::db;
 
 /// Runs `work` with the settings that output functions read at fixed values, where it matters. What
 /// is printed can then be read back, and the same value is always the same text.
-pub(super) fn printing<R>(it_matters: bool, work: impl FnOnce() -> R) -> R {
+pub(in crate::capture) fn printing<R>(it_matters: bool, work: impl FnOnce() -> R) -> R {
     if !it_matters {
         return work();
     }
     db::with_options(
         &[
-            (c"datestyle", c"ISO, YMD"),
+            (c"datestyle", c"ISO"),
             (c"intervalstyle", c"postgres"),
             (c"timezone", c"UTC"),
             (c"extra_float_digits", c"1"),

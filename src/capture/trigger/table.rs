@@ -28,10 +28,11 @@ pub(super) struct Column {
 
 /// Where the tenant of a row comes from.
 pub(super) enum TenantSource {
-    /// A column.
+    /// A column, and whose rows without a value are.
     Column {
         index: usize,
         form: Form,
+        otherwise: Option<[u8; 16]>,
     },
     Fixed([u8; 16]),
     Context,
@@ -156,6 +157,7 @@ impl Table {
             Some((attribute, form)) => TenantSource::Column {
                 index: attribute.index,
                 form,
+                otherwise: capture.tenant_id,
             },
             None => capture
                 .tenant_id
@@ -197,14 +199,16 @@ struct Capture {
 }
 
 impl Capture {
-    /// In a restored copy tables have other OIDs until `migrate()`, so there their name has to do.
+    /// In a restored copy tables have other OIDs until `migrate()`, so there their name has to do;
+    /// at home only until the first look at a table that has come back.
     fn read(capture_id: [u8; 16], table: pg_sys::Oid) -> Result<Self, Error> {
         const PLACE: &str = "captures";
         db::query(
             Mode::ReadLatest,
             "SELECT object_type, action_prefix, tenant_id, scrub, on_missing_tenant = 'error', \
                     paused_at IS NOT NULL, paused_until, \
-                    c.relation = t.oid OR (c.schema_name = n.nspname AND c.table_name = t.relname) \
+                    CASE WHEN activity._is_home() AND EXISTS (SELECT FROM pg_class k WHERE k.oid = c.relation) \
+                         THEN c.relation = t.oid ELSE c.schema_name = n.nspname AND c.table_name = t.relname END \
              FROM activity.captures c, \
                   pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace \
              WHERE c.capture_id = $1 AND t.oid = coalesce(pg_partition_root($2), $2)",

@@ -84,10 +84,14 @@ pub(super) unsafe fn of_row(
     let found = match &table.tenant {
         TenantSource::Fixed(tenant) => Some(*tenant),
         TenantSource::Context => fallback,
-        TenantSource::Column { index, form, .. } => match row.get(*index) {
+        TenantSource::Column {
+            index,
+            form,
+            otherwise,
+        } => match row.get(*index) {
             // SAFETY: promised by the caller.
             Some(datum) => unsafe { of_value(form, datum) }?,
-            None => None,
+            None => *otherwise,
         },
     };
     known(table, found)

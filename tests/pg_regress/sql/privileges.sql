@@ -1,7 +1,7 @@
 -- Privileges: who may call and read what. The owner's own rights are left out.
 
 -- Every function: volatility (i, s, v), parallel safety (s, r, u), SECURITY DEFINER, its settings,
--- and who may execute it. PUBLIC stands nowhere.
+-- and who may execute it. PUBLIC stands only where Postgres clones a trigger.
 SELECT p.proname AS function, p.provolatile AS volatile, p.proparallel AS parallel,
        p.prosecdef AS definer, p.proconfig AS config,
        (SELECT string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, ' ' ORDER BY a.grantee::regrole::text)

@@ -16,6 +16,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("_captured_tables", ""),
     ("_changed", ""),
     ("_consumer_lag", "ram"),
+    ("_earlier_trigger", ""),
     ("_end_maintenance", "m"),
     ("_has_reader_policy", ""),
     ("_is_home", ""),
@@ -126,7 +127,7 @@ fn each_function_is_executable_by_whom_it_is_for() {
 }
 
 #[test]
-fn next_to_nothing_is_granted_to_everybody() {
+fn everybody_may_only_have_a_partition_captured() {
     let mut session = database().superuser();
     let public = session.texts(
         "SELECT 'function ' || p.oid::regprocedure FROM pg_proc p,
@@ -139,7 +140,6 @@ fn next_to_nothing_is_granted_to_everybody() {
          SELECT 'schema ' || n.nspname FROM pg_namespace n, aclexplode(n.nspacl) a
          WHERE n.nspname = 'activity' AND a.grantee = 0",
     );
-    // Asked of whoever makes a partition of a captured table.
     assert_eq!(public, ["function activity._capture_row()"]);
 }
 
@@ -237,6 +237,5 @@ fn default_privileges_of_the_database_open_nothing() {
          SELECT p.oid::regprocedure::text FROM pg_proc p
          WHERE p.pronamespace = 'activity'::regnamespace AND has_function_privilege('{app}', p.oid, 'EXECUTE')"
     ));
-    // What everybody has: see `next_to_nothing_is_granted_to_everybody`.
     assert_eq!(open, ["activity._capture_row()"]);
 }

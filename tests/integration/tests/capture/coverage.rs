@@ -79,7 +79,7 @@ fn what_an_owner_switches_off_shows_is_an_event_and_setup_puts_it_back() {
             session.batch_execute(&change).unwrap();
             assert_eq!(
                 line(&mut session, "item"),
-                "t statement partly disabled",
+                "f statement partly disabled",
                 "{change}"
             );
             assert_eq!(status(&mut session, "triggers missing or disabled"), "1 f");
@@ -89,7 +89,7 @@ fn what_an_owner_switches_off_shows_is_an_event_and_setup_puts_it_back() {
                 .unwrap();
             assert_eq!(
                 line(&mut session, "item"),
-                "t statement partly disabled",
+                "f statement partly disabled",
                 "{change}"
             );
             assert_eq!(
@@ -119,6 +119,33 @@ fn what_an_owner_switches_off_shows_is_an_event_and_setup_puts_it_back() {
 }
 
 #[test]
+fn changes_without_a_tenant_are_told_for_a_week() {
+    let mut session = log().superuser();
+    session
+        .batch_execute(
+            "CREATE TABLE stray (id int PRIMARY KEY, tenant_id uuid); SELECT activity.attach('stray');
+             INSERT INTO stray VALUES (1, NULL), (2, NULL)",
+        )
+        .unwrap();
+    assert_eq!(status(&mut session, "changes without a tenant"), "2 f");
+    // As if the one had been written eight days ago, and the other never.
+    session
+        .batch_execute(
+            "SET session_replication_role = replica;
+             ALTER TABLE activity.events DISABLE TRIGGER ALL;
+             DO $$ DECLARE p text; BEGIN
+                 FOR p IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'activity.events'::regclass LOOP
+                     EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', p);
+                 END LOOP;
+             END $$;
+             DELETE FROM activity.events WHERE object_type = 'stray' AND object_id = '2';
+             UPDATE activity.events SET recorded_at = now() - interval '8 days' WHERE object_type = 'stray'",
+        )
+        .unwrap();
+    assert_eq!(status(&mut session, "changes without a tenant"), "0 t");
+}
+
+#[test]
 fn all_triggers_off_is_disabled_and_switching_them_on_again_is_seen() {
     let mut session = session();
     session
@@ -129,7 +156,7 @@ fn all_triggers_off_is_disabled_and_switching_them_on_again_is_seen() {
     session
         .batch_execute("ALTER TABLE item ENABLE TRIGGER ALL")
         .unwrap();
-    assert_eq!(line(&mut session, "item"), "t statement partly disabled");
+    assert_eq!(line(&mut session, "item"), "f statement partly disabled");
     session.batch_execute("SELECT activity.setup()").unwrap();
     assert_eq!(line(&mut session, "item"), "t statement active");
 }

@@ -275,6 +275,36 @@ fn keys_of_several_columns_and_other_types_are_read_as_what_they_are() {
 }
 
 #[test]
+fn a_key_is_found_whatever_the_session_has_set_for_its_output() {
+    let mut session = log().superuser();
+    session
+        .batch_execute(
+            "CREATE TABLE stay (hash bytea, nights daterange, late interval, share float8, what text,
+                 PRIMARY KEY (hash, nights, late, share))",
+        )
+        .unwrap();
+    attach(&mut session, "stay", "");
+    session
+        .batch_execute(r"INSERT INTO stay VALUES ('\xdead', '[2026-02-01,2026-03-01)', '1 day 02:00', 0.1, 'x')")
+        .unwrap();
+    for setting in [
+        "bytea_output = 'escape'",
+        "DateStyle = 'SQL, DMY'",
+        "IntervalStyle = 'iso_8601'",
+        "extra_float_digits = -14",
+        "TimeZone = 'Asia/Tokyo'",
+    ] {
+        session.batch_execute(&format!("SET {setting}")).unwrap();
+        let row = session.text(
+            r#"SELECT activity.row_as_of('stay',
+                   '{"hash": "\\xdead", "nights": "[2026-02-01,2026-03-01)", "late": "1 day 2 hours", "share": 0.1}') ->> 'what'"#,
+        );
+        assert_eq!(row.as_deref(), Some("x"), "{setting}");
+        session.batch_execute("RESET ALL").unwrap();
+    }
+}
+
+#[test]
 fn a_key_that_is_none_is_refused() {
     let mut session = stock("auto");
     session

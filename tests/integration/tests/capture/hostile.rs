@@ -1,5 +1,5 @@
 //! Roles that want more than they may: with a schema of their own in the search path, casts and
-//! types of their own, triggers of capture on tables of their own, and a context that is not theirs.
+//! types of their own, and a context that is not theirs.
 
 use crate::captured::{LEVELS, OTHER_TENANT, TENANT, attach, changes, count, log};
 use activity_log_integration::{Database, Session, expect_error};
@@ -184,87 +184,6 @@ fn a_cast_of_the_table_owner_does_not_run_with_the_rights_of_the_log() {
         runners.retain(|who| *who != writer);
         assert_eq!(runners, [""; 0], "at {level} level");
         assert_eq!(changes(&mut admin).len(), 5);
-    }
-}
-
-#[test]
-fn nobody_points_the_trigger_of_capture_at_a_table_of_his_own() {
-    for level in LEVELS {
-        let database = log();
-        let mut admin = database.superuser();
-        admin
-            .batch_execute("CREATE TABLE item (id int PRIMARY KEY, n int)")
-            .unwrap();
-        attach(&mut admin, "item", &format!(", level => '{level}'"));
-        let triggers = admin.texts(
-            "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'item'::regclass AND NOT tgisinternal",
-        );
-        assert!(!triggers.is_empty());
-        let attacker = database.create_login(&["activity_writer"]);
-        admin
-            .batch_execute(&format!("CREATE SCHEMA evil AUTHORIZATION {attacker}"))
-            .unwrap();
-        let mut session = database.connect_as(&attacker);
-        session
-            .batch_execute("CREATE TABLE evil.item (id int PRIMARY KEY, n int)")
-            .unwrap();
-        for trigger in &triggers {
-            let forged = trigger.replace(" ON public.item ", " ON evil.item ");
-            assert_ne!(&forged, trigger);
-            // What makes partitions possible may be used, and writes nothing.
-            if forged.contains("_capture_row(") {
-                session
-                    .batch_execute(&format!(
-                        "BEGIN; {forged}; INSERT INTO evil.item VALUES (666, 1)"
-                    ))
-                    .unwrap();
-                session.batch_execute("COMMIT; DROP TABLE evil.item; CREATE TABLE evil.item (id int PRIMARY KEY, n int)").unwrap();
-            } else {
-                expect_error(session.batch_execute(&forged), "42501");
-            }
-        }
-        // A superuser's mistake writes nothing in the other table's name either.
-        for trigger in &triggers {
-            admin
-                .batch_execute(&trigger.replace(" ON public.item ", " ON evil.item "))
-                .unwrap();
-        }
-        let _ = session.batch_execute("INSERT INTO evil.item VALUES (666, 666)");
-        assert_eq!(
-            count(&mut admin, "object_id = '666'"),
-            0,
-            "at {level} level"
-        );
-    }
-}
-
-#[test]
-fn the_functions_of_the_triggers_are_no_functions_for_callers() {
-    let database = log();
-    let mut admin = database.superuser();
-    admin
-        .batch_execute("CREATE TABLE item (id int PRIMARY KEY)")
-        .unwrap();
-    attach(&mut admin, "item", "");
-    let functions = admin.texts(
-        "SELECT DISTINCT tgfoid::regproc::text FROM pg_trigger WHERE tgrelid = 'item'::regclass AND NOT tgisinternal",
-    );
-    let login = database.create_login(&["activity_admin"]);
-    let mut session = database.connect_as(&login);
-    for function in functions {
-        let call = format!("SELECT {function}()");
-        let refused = session.batch_execute(&call).unwrap_err();
-        let code = refused.code().unwrap().code().to_owned();
-        assert!(
-            ["39P01", "42501"].contains(&code.as_str()),
-            "{call}: {refused:?}"
-        );
-        let refused = admin.batch_execute(&call).unwrap_err();
-        let code = refused.code().unwrap().code().to_owned();
-        assert!(
-            ["0A000", "39P01"].contains(&code.as_str()),
-            "{call}: {refused:?}"
-        );
     }
 }
 

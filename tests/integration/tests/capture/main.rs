@@ -20,6 +20,7 @@ mod schema_changes;
 mod summary;
 mod tenants;
 mod transactions;
+mod triggers;
 mod types;
 mod values;
 mod ways;

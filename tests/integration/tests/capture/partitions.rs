@@ -1,7 +1,7 @@
 //! Partitioned tables: changes through the parent, aimed at a leaf, and across partitions, under
 //! the name of the table that was attached.
 
-use crate::captured::{Attached, ROW_LEVELS, by_object, changes, tell_at};
+use crate::captured::{Attached, ROW_LEVELS, attach, by_object, changes, log, tell_at};
 
 /// Two levels of partitions, with columns in another order in one of them.
 const MEASURE: &str = "CREATE TABLE measure (id int, region text, value int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
@@ -135,4 +135,40 @@ fn rows_of_an_inheriting_table_belong_to_who_is_attached() {
             "at {level} level"
         );
     }
+}
+
+#[test]
+fn an_owner_without_rights_on_the_log_makes_and_attaches_partitions() {
+    let database = log();
+    let owner = database.create_login(&[]);
+    let mut admin = database.superuser();
+    admin
+        .batch_execute(&format!("CREATE SCHEMA shop AUTHORIZATION {owner}"))
+        .unwrap();
+    let mut session = database.connect_as(&owner);
+    session
+        .batch_execute(
+            "CREATE TABLE shop.measure (id int, region text, PRIMARY KEY (id, region)) PARTITION BY LIST (region)",
+        )
+        .unwrap();
+    attach(&mut admin, "shop.measure", "");
+    session
+        .batch_execute(
+            "CREATE TABLE shop.asia PARTITION OF shop.measure FOR VALUES IN ('asia');
+             CREATE TABLE shop.eu (LIKE shop.measure INCLUDING ALL);
+             ALTER TABLE shop.measure ATTACH PARTITION shop.eu FOR VALUES IN ('eu');
+             INSERT INTO shop.measure VALUES (1, 'asia'), (2, 'eu');
+             INSERT INTO shop.eu VALUES (3, 'eu');
+             TRUNCATE shop.asia",
+        )
+        .unwrap();
+    assert_eq!(
+        admin.texts("SELECT concat_ws(' ', action, object_id) FROM activity.events WHERE source = 'capture' ORDER BY event_id"),
+        [
+            r#"measure.created ["1","asia"]"#,
+            r#"measure.created ["2","eu"]"#,
+            r#"measure.created ["3","eu"]"#,
+            "measure.truncated",
+        ]
+    );
 }

@@ -355,6 +355,13 @@ fn a_table_that_changes_hands_takes_no_rule_along() {
     superuser
         .batch_execute("SELECT activity.on_change('run', 'workflow.run.gone', 'true'); ALTER TABLE run OWNER TO postgres")
         .unwrap();
+    let advice = "SELECT advice FROM activity.coverage() WHERE table_name = 'run'";
+    let said = superuser.text(advice).unwrap();
+    assert!(said.contains("A rule no longer fits"), "{said}");
+    assert_eq!(
+        superuser.texts("SELECT problem FROM activity.capture_rules"),
+        ["42P17"]
+    );
     writer
         .batch_execute("INSERT INTO run VALUES (1); UPDATE run SET status = 'x'")
         .unwrap();

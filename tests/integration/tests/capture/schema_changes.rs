@@ -256,6 +256,99 @@ fn partitions_that_leave_are_left_clean() {
     );
 }
 
+/// The columns that row_as_of() does not vouch for, of the row with id 1.
+fn inexact(session: &mut Session, table: &str) -> Option<String> {
+    session.text(&format!(
+        "SELECT activity.row_as_of('{table}', '{{\"id\": 1}}', clock_timestamp()) ->> '$inexact'"
+    ))
+}
+
+#[test]
+fn values_that_are_computed_anew_under_the_same_type_are_told() {
+    let (_database, mut session) = item();
+    session
+        .batch_execute(
+            "CREATE TABLE offer (id int PRIMARY KEY, price int, size int);
+             SELECT activity.attach('offer', tenant_id => 'ca970000-0000-4000-8000-0000000000aa');
+             INSERT INTO offer VALUES (1, 5, 7);",
+        )
+        .unwrap();
+    assert_eq!(inexact(&mut session, "offer"), None);
+    session
+        .batch_execute(
+            "BEGIN; SAVEPOINT s; ALTER TABLE offer ALTER price TYPE int USING price * 1000; COMMIT",
+        )
+        .unwrap();
+    assert_eq!(
+        last_event(&mut session)["retyped"],
+        serde_json::json!([{"column": "price", "from": "integer", "to": "integer"}])
+    );
+    assert_eq!(
+        inexact(&mut session, "offer").as_deref(),
+        Some(r#"["price"]"#)
+    );
+    // Beside another one that shows.
+    session
+        .batch_execute("ALTER TABLE offer ALTER price TYPE bigint, ALTER size TYPE int USING 0")
+        .unwrap();
+    let retyped = &last_event(&mut session)["retyped"];
+    assert_eq!(retyped.as_array().unwrap().len(), 2, "{retyped}");
+    // What rewrites a table without a new value is not told.
+    let events = session.number("SELECT count(*) FROM activity.events");
+    session
+        .batch_execute("ALTER TABLE offer SET UNLOGGED; CLUSTER offer USING offer_pkey; ALTER TABLE offer ALTER size SET NOT NULL")
+        .unwrap();
+    assert_eq!(
+        session.number("SELECT count(*) FROM activity.events"),
+        events
+    );
+}
+
+#[test]
+fn rows_that_come_and_go_with_a_partition_are_no_longer_exact() {
+    let changes = [
+        // What is done to a partition while it is away, nobody sees.
+        ("ALTER TABLE whole DETACH PARTITION part", true),
+        (
+            "ALTER TABLE whole ATTACH PARTITION other FOR VALUES FROM (20) TO (30)",
+            true,
+        ),
+        ("DROP TABLE more", true),
+        (
+            "CREATE TABLE empty PARTITION OF whole FOR VALUES FROM (30) TO (40)",
+            false,
+        ),
+    ];
+    for (change, is_gap) in changes {
+        let mut session = log().superuser();
+        session
+            .batch_execute(
+                "CREATE TABLE whole (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+                 CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (10);
+                 CREATE TABLE more PARTITION OF whole FOR VALUES FROM (10) TO (20);
+                 CREATE TABLE other (id int PRIMARY KEY, v text);
+                 SELECT activity.attach('whole', tenant_id => 'ca970000-0000-4000-8000-0000000000aa');
+                 SET activity.tenant_id = 'ca970000-0000-4000-8000-0000000000aa';
+                 INSERT INTO whole VALUES (1, 'honest'), (11, 'b'); INSERT INTO other VALUES (21, 'c')",
+            )
+            .unwrap();
+        assert_eq!(inexact(&mut session, "whole"), None);
+        session.batch_execute(change).unwrap();
+        let event = last_event(&mut session);
+        assert_eq!(
+            event["action"], "activity.capture.partitions_changed",
+            "{change}"
+        );
+        assert_eq!(event["may_hold_rows"], is_gap, "{change}: {event}");
+        let expected = is_gap.then_some(r#"["id", "v"]"#);
+        assert_eq!(
+            inexact(&mut session, "whole").as_deref(),
+            expected,
+            "{change}"
+        );
+    }
+}
+
 #[test]
 fn rules_that_no_longer_fit_are_told_and_break_nothing() {
     let (_database, mut session) = item();

@@ -173,6 +173,45 @@ fn a_row_whose_tenant_is_not_found_goes_to_the_system_tenant_marked_and_counted(
 }
 
 #[test]
+fn a_row_without_a_tenant_belongs_to_the_one_that_attach_names() {
+    for level in LEVELS {
+        for column in ["tenant_id uuid", "tenant_id text"] {
+            let (_database, mut session) = attached(
+                &format!("(id int PRIMARY KEY, {column})"),
+                &format!(", tenant_id => '{TENANT}', on_missing_tenant => 'error'"),
+                level,
+            );
+            session
+                .batch_execute(&format!(
+                    "INSERT INTO item VALUES (1, NULL), (2, '{OTHER_TENANT}'); UPDATE item SET tenant_id = NULL WHERE id = 2; DELETE FROM item WHERE id = 1"
+                ))
+                .unwrap();
+            assert_eq!(
+                tenants(&mut session),
+                [
+                    format!("1 {TENANT} created"),
+                    format!("2 {OTHER_TENANT} created"),
+                    format!("2 {OTHER_TENANT} deleted"),
+                    format!("2 {TENANT} created"),
+                    format!("1 {TENANT} deleted"),
+                ],
+                "{column} at {level} level"
+            );
+        }
+        // A name that nobody knows is a mistake, which must not become another tenant's event.
+        let (_database, mut session) = attached(
+            "(id int PRIMARY KEY, org text)",
+            &format!(", tenant_column => 'org', tenant_id => '{TENANT}'"),
+            level,
+        );
+        session
+            .batch_execute("INSERT INTO item VALUES (1, 'unheard of')")
+            .unwrap();
+        assert_eq!(tenants(&mut session), [format!("1 {SYSTEM} created")]);
+    }
+}
+
+#[test]
 fn where_attach_says_so_a_row_without_tenant_is_refused() {
     for level in LEVELS {
         let (_database, mut session) = attached(

@@ -1,5 +1,6 @@
 //! The view of partitions, and what closing one is good for.
 
+use super::maintain::until;
 use super::*;
 
 #[test]
@@ -169,6 +170,23 @@ fn a_partition_that_is_still_written_to_is_not_closed() {
         rows,
         count(&mut session, TENANT_A, 3) + count(&mut session, TENANT_B, 3)
     );
+}
+
+#[test]
+fn a_partition_that_takes_events_shows_about_how_many_it_has() {
+    let database = quiet_cluster().database();
+    let mut session = database.superuser();
+    let mut writer = database.superuser();
+    writer
+        .batch_execute(&format!(
+            "SELECT activity.register_action('doc.read');
+             SELECT activity.record('doc.read', tenant_id => '{TENANT_A}') FROM generate_series(1, 20)"
+        ))
+        .unwrap();
+    drop(writer);
+    until("the live partition has rows", || {
+        session.number("SELECT max(rows) FROM activity.partitions WHERE state = 'live'") >= 20
+    });
 }
 
 #[test]

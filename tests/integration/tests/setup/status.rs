@@ -15,7 +15,7 @@ fn status_says_what_to_do_before_setup_and_nothing_important_after() {
         .unwrap();
     let complaints =
         session.texts("SELECT item FROM activity.status() WHERE ok IS NOT TRUE ORDER BY item");
-    assert_eq!(complaints, ["key for addresses", "maintain() ran last"]);
+    assert_eq!(complaints, ["key for addresses"]);
     let without_advice =
         "SELECT count(*) FROM activity.status() WHERE (ok IS NOT TRUE) <> (advice IS NOT NULL)";
     assert_eq!(session.number(without_advice), 0);
