@@ -1,7 +1,7 @@
 //! What the owner of a captured table may do, who has no right on the log: work with it as before,
 //! and leave a trace where rows change without an event.
 
-use crate::captured::{LEVELS, TENANT, attach, changes, count, log};
+use crate::captured::{LEVELS, TENANT, attach, log};
 use activity_log_integration::{Database, Session};
 
 /// Tables of a login without any right on the log, captured; its session, and the superuser's.
