@@ -785,47 +785,51 @@ COMMENT ON FUNCTION activity._capture_truncate() IS 'Captures a TRUNCATE: BEFORE
 -- What the triggers of captured tables are, and what they should be. Read by attach(), setup(),
 -- coverage(), status() and after DDL.
 
--- The triggers of capture that exist, each by what its function and its type make of it; kind is
--- NULL for one that is not as attach() makes it.
+-- The triggers of capture that exist, each by what its function, its type and its name make of it;
+-- kind is NULL for one that is not as attach() makes it.
 CREATE FUNCTION activity._capture_triggers()
 RETURNS TABLE (relation oid, name text, kind text, capture_id text, enabled text, is_clone boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT t.tgrelid, t.tgname::text,
-           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' THEN
-               CASE p.proname || ' ' || t.tgtype
-                   WHEN '_capture_row 29' THEN 'row'
-                   WHEN '_capture_statement 4' THEN 'insert'
-                   WHEN '_capture_statement 16' THEN 'update'
-                   WHEN '_capture_statement 8' THEN 'delete'
-                   WHEN '_capture_truncate 34' THEN 'truncate'
-               END
-           END,
+           -- One that can be deferred would log a change after its effects.
+           CASE WHEN t.tgqual IS NULL AND t.tgattr::text = '' AND t.tgconstraint = 0 AND t.tgname = '!activity_capture_' || k.kind
+                THEN k.kind END,
            convert_from(substring(t.tgargs FROM 1 FOR 36), 'UTF8'), t.tgenabled::text, t.tgparentid <> 0
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    LEFT JOIN (VALUES ('_capture_row', 29, 'row'),
+                      ('_capture_statement', 4, 'insert'),
+                      ('_capture_statement', 16, 'update'),
+                      ('_capture_statement', 8, 'delete'),
+                      ('_capture_truncate', 34, 'truncate')) k (function, type, kind)
+           ON k.function = p.proname AND k.type = t.tgtype
     WHERE p.pronamespace = 'activity'::regnamespace
       AND p.proname IN ('_capture_row', '_capture_statement', '_capture_truncate')
 $$;
 
--- The table of each capture: where its triggers are; without triggers the one with the remembered
--- OID, at home, or else with the remembered name. NULL if there is none.
+-- The table of each capture: at home the one with the remembered OID; without it the one with its
+-- triggers, or else with the remembered name. NULL if there is none.
 CREATE FUNCTION activity._captured_tables()
 RETURNS TABLE (capture_id uuid, relation oid)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.capture_id, coalesce(
+        (SELECT k.oid FROM pg_class k
+         WHERE k.oid = c.relation AND k.relkind IN ('r', 'p') AND activity._is_home()),
         -- A copy of the table with its triggers is another table.
         (SELECT t.relation
          FROM activity._capture_triggers() t
          JOIN pg_class k ON k.oid = t.relation JOIN pg_namespace n ON n.oid = k.relnamespace
-         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone AND t.kind <> 'truncate'
-         ORDER BY (t.relation = c.relation AND activity._is_home()) DESC,
-                  (n.nspname = c.schema_name AND k.relname = c.table_name) DESC, t.relation
+         WHERE t.capture_id = c.capture_id::text AND NOT t.is_clone
+           -- Everybody may make a row trigger, and only the log one for TRUNCATE.
+           AND (t.kind IN ('insert', 'update', 'delete')
+                OR t.kind = 'row' AND EXISTS (
+                    SELECT FROM activity._capture_triggers() s
+                    WHERE s.relation = t.relation AND s.capture_id = t.capture_id AND s.kind = 'truncate'))
+         ORDER BY (n.nspname = c.schema_name AND k.relname = c.table_name) DESC, t.relation
          LIMIT 1),
-        (SELECT k.oid FROM pg_class k
-         WHERE k.oid = c.relation AND k.relkind IN ('r', 'p') AND activity._is_home()),
         (SELECT k.oid FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace
          WHERE n.nspname = c.schema_name AND k.relname = c.table_name AND k.relkind IN ('r', 'p')))
     FROM activity.captures c
@@ -858,6 +862,21 @@ AS $$
             LIMIT 1)
         END
     FROM pg_class c WHERE c.oid = p_relation
+$$;
+
+-- The trigger that fires before capture for the same row, which only a name that begins with a blank
+-- or a control character does; NULL if there is none.
+CREATE FUNCTION activity._earlier_trigger(p_relation oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(t.tgname)::text
+    FROM pg_trigger t
+    WHERE (t.tgrelid = p_relation OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(p_relation::regclass) p))
+      -- ROW, neither BEFORE nor INSTEAD OF
+      AND t.tgtype & 67 = 1
+      AND t.tgenabled <> 'D' AND NOT t.tgisinternal
+      AND t.tgname < '!activity_capture_row'
 $$;
 
 -- The triggers that a captured table has at a level: on the table itself and on its partitions.
@@ -1057,7 +1076,8 @@ BEGIN
                     WHEN r.closed_at IS NOT NULL THEN 'closed'
                     ELSE 'live' END,
                CASE WHEN t.oid IS NULL THEN r.archive_rows
-                    ELSE coalesce(r.rows, nullif(t.reltuples, -1)::bigint, 0) END,
+                    -- The statistics of writers know of a partition that was never analysed.
+                    ELSE coalesce(r.rows, nullif(pg_stat_get_live_tuples(t.oid), 0), nullif(t.reltuples, -1)::bigint, 0) END,
                CASE WHEN t.oid IS NULL THEN 0 ELSE pg_table_size(t.oid) END,
                CASE WHEN t.oid IS NULL THEN 0 ELSE pg_indexes_size(t.oid) END,
                r.oldest, r.newest, r.held_since, CASE WHEN r.archived_at IS NOT NULL THEN r.archive_manifest END
@@ -1083,12 +1103,20 @@ DECLARE
     v_run uuid;
     v_number bigint;
     v_text text;
+    v_is_run boolean;
 BEGIN
     SELECT l.finished_at, l.run_id INTO v_last, v_run
     FROM activity.maintenance_log l WHERE l.step = 'run' ORDER BY l.started_at DESC LIMIT 1;
+    v_is_run := CASE
+        WHEN v_last IS NOT NULL THEN v_last > now() - interval '1 day'
+        -- The worker has still to come to it.
+        ELSE current_setting('activity.maintenance_interval') <> '0'
+             AND ',' || replace(current_setting('shared_preload_libraries'), ' ', '') || ',' LIKE '%,activity_log,%'
+             AND (SELECT l.set_up_at FROM activity.log l) > now() - interval '1 day'
+    END;
     RETURN QUERY VALUES ('retention', 'maintain() ran last', coalesce(v_last::text, 'never'),
-        coalesce(v_last > now() - interval '1 day', false),
-        CASE WHEN (v_last > now() - interval '1 day') IS NOT TRUE THEN
+        coalesce(v_is_run, false),
+        CASE WHEN v_is_run IS NOT TRUE THEN
             'Let something call it: the preloaded worker, SELECT activity.schedule_maintenance(); with pg_cron, or any cron with psql -c ''CALL activity.maintain()''.' END);
 
     SELECT count(*), string_agg(DISTINCT concat_ws(' ', l.step, l.partition, l.detail ->> 'sqlstate'), ', ')
@@ -1283,14 +1311,15 @@ BEGIN
             SELECT 'capture', format('%I.%I', c.schema_name, c.table_name), c.state, false, c.advice
             FROM activity.coverage() c
             WHERE c.object_type IS NOT NULL AND c.state <> 'active';
-        -- The last of them are enough to know.
+        -- The last of them are enough to know, and old ones can't be helped any more.
         SELECT count(*) INTO v_number
         FROM (SELECT FROM activity.events e
               WHERE e.tenant_id = '00000000-0000-0000-0000-000000000000' AND e.source = 'capture'
                 AND e.metadata @> '{"missing_tenant": true}'
+                AND e.recorded_at > now() - interval '7 days'
               ORDER BY e.occurred_at DESC LIMIT 1000) AS missing;
         RETURN QUERY VALUES ('capture', 'changes without a tenant', CASE WHEN v_number = 1000 THEN '1000 or more' ELSE v_number::text END, v_number = 0,
-            CASE WHEN v_number > 0 THEN 'Their rows name a tenant that activity.tenants does not know, or none: they are in the log of the system tenant.' END);
+            CASE WHEN v_number > 0 THEN 'In the last seven days. Their rows name a tenant that activity.tenants does not know, or none: they are in the log of the system tenant.' END);
         v_number := activity._missing_event_triggers();
         RETURN QUERY VALUES ('capture', 'missing event triggers', v_number::text, v_number = 0,
             CASE WHEN v_number > 0 THEN 'SELECT activity.setup(); puts them back. Without them changes of captured tables go unnoticed.' END);
@@ -1419,7 +1448,7 @@ AS 'MODULE_PATHNAME', 'resume_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- activity_log::retention::change::retention_preview
+-- activity_log::retention::preview::retention_preview
 CREATE  FUNCTION "retention_preview"() RETURNS TABLE (
 	"partition" TEXT,  /* String */
 	"lower_bound" timestamp with time zone,  /* TimestampWithTimeZone */
@@ -1687,6 +1716,9 @@ GRANT EXECUTE ON FUNCTION activity.rotate_ip_key TO activity_admin;
 COMMENT ON FUNCTION activity.rotate_ip_key IS 'Begins a new epoch of the key that addresses are hashed with; earlier ones still serve search.';
 
 -- Capture ----------------------------------------------------------------------------------------
+-- Whoever makes a partition of a captured table makes the clone of its row trigger, with his own
+-- rights. The function does nothing on a table that is not captured.
+GRANT EXECUTE ON FUNCTION activity._capture_row TO PUBLIC;
 GRANT EXECUTE ON FUNCTION activity.attach TO activity_admin;
 COMMENT ON FUNCTION activity.attach IS 'Captures the changes of a table that the caller owns; returns the capture''s id. The tenant comes from tenant_column (tenant_id where the table has it), else tenant_id, else the context. level: auto, row or statement. replicated: also what arrives by replication.';
 GRANT EXECUTE ON FUNCTION activity.detach TO activity_admin;

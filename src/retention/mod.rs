@@ -6,7 +6,7 @@
 //! | `partition` | which partitions are attached; making them ahead |
 //! | `range` | when the events of closed ones occurred, for readers |
 //! | `ledger` | `activity.partition_ranges`: what is written down of each |
-//! | `policy`, `change` | the rules in force; `set_retention()`, `retention_preview()` |
+//! | `policy`, `change`, `preview` | the rules in force; `set_retention()`; `retention_preview()` |
 //! | `hold` | `hold()`, `release_hold()`, and the condition for a held event |
 //! | `expiry`, `sweep` | what of a partition goes; removing single rows |
 //! | `stages`, `close` | what `maintain()` does with attached partitions |
@@ -31,6 +31,7 @@ mod ledger;
 mod maintain;
 mod partition;
 mod policy;
+mod preview;
 mod purge;
 pub mod range;
 mod removal;

@@ -11,6 +11,7 @@ mod maintain;
 mod partitions;
 mod policies;
 mod schedule;
+mod scopes;
 mod writers;
 
 use activity_log_integration::{Cluster, Database, Options, Session, Stop, expect_error};
