@@ -153,6 +153,15 @@ impl Session {
             .get(0)
     }
 
+    /// The server's major version.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    #[track_caller]
+    pub fn major(&mut self) -> i64 {
+        self.number("SELECT current_setting('server_version_num')::bigint / 10000")
+    }
+
     /// The first column, text, of every row.
     ///
     /// # Panics

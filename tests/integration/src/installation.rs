@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 const DEBIAN_PG_CONFIG: &str = "/usr/lib/postgresql/15/bin/pg_config";
 
 /// The folder with the programs of the Postgres of `PG_CONFIG`, else Debian's, else the PATH's.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
 pub fn program_folder() -> PathBuf {
     let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| {
         let debian = Path::new(DEBIAN_PG_CONFIG).exists();

@@ -26,5 +26,5 @@ mod warden;
 pub use catalog::assert_same;
 pub use cluster::{Cluster, Options, Stop};
 pub use database::{Database, Notice, Session};
-pub use installation::{as_server, give_to_server};
+pub use installation::{as_server, give_to_server, program_folder};
 pub use refusal::{Refusal, expect_error};

@@ -32,7 +32,7 @@ RESET ROLE;
 SET activity.key_file = '/tmp/key';
 \echo :LAST_ERROR_SQLSTATE
 
--- Values that do not exist, and a name that is not one of ours.
+-- Values that do not exist.
 SET activity.registry = maybe;
 \echo :LAST_ERROR_SQLSTATE
 SET activity.on_error = ignore;
@@ -42,8 +42,6 @@ SET activity.redact_addresses = 'some';
 \set VERBOSITY sqlstate
 SET activity.max_metadata_size = 1;
 \set VERBOSITY default
-SET activity.tennant_id = 'x';
-\echo :LAST_ERROR_SQLSTATE
 
 RESET activity.actor_id;
 DROP ROLE regress_settings;

@@ -49,6 +49,17 @@ fn a_mistyped_setting_is_refused() {
         "SET activity.tenantid = 'x'",
         "SELECT set_config('activity.actor', 'x', true)",
     ] {
+        expect_unknown(&mut session, statement);
+    }
+    assert_eq!(session.text(CONTEXT).unwrap(), "{}");
+}
+
+/// Postgres 14 knows no reserved prefixes: it takes any name after a known one.
+#[track_caller]
+fn expect_unknown(session: &mut Session, statement: &str) {
+    if session.major() < 15 {
+        session.batch_execute(statement).unwrap();
+    } else {
         expect_error(session.simple_query(statement), "42602");
     }
 }
@@ -127,7 +138,7 @@ fn a_mistyped_placeholder_is_dropped(session: &mut Session) {
             .any(|w| w.message.contains("activity.tenantid")),
         "{warnings:?}"
     );
-    expect_error(session.simple_query("SET activity.tenantid = 'x'"), "42602");
+    expect_unknown(session, "SET activity.tenantid = 'x'");
 }
 
 /// Who may not set it afterwards must gain nothing by setting it before.

@@ -228,8 +228,8 @@ fn neither_a_read_only_transaction_nor_a_parallel_worker_records() {
     session.batch_execute("ROLLBACK").unwrap();
 
     // A wrapper that claims to be safe for workers is found out where it runs in one.
-    let force = match session.number("SELECT current_setting('server_version_num')::bigint") {
-        160_000.. => "debug_parallel_query",
+    let force = match session.major() {
+        16.. => "debug_parallel_query",
         _ => "force_parallel_mode",
     };
     session

@@ -1,7 +1,7 @@
 //! Dump, restore and upgrade of a log with two years of partitions, policies and holds.
 
 use super::*;
-use activity_log_integration::as_server;
+use activity_log_integration::{as_server, program_folder};
 
 fn full_log(cluster: &Cluster) -> Database<'_> {
     let months: Vec<i32> = (2..26).collect();
@@ -89,18 +89,13 @@ fn an_upgraded_cluster_has_everything_and_goes_on_after_migrate() {
     let new = Cluster::start(&QUIET);
     old.stop(Stop::Fast);
     new.stop(Stop::Fast);
-    let programs = std::process::Command::new("pg_config")
-        .arg("--bindir")
-        .output()
-        .unwrap();
-    let programs = String::from_utf8(programs.stdout).unwrap();
-    let programs = std::path::Path::new(programs.trim());
+    let programs = program_folder();
     let upgraded = as_server(programs.join("pg_upgrade"))
         .current_dir(new.folder())
         .args(["-U", "postgres", "-b"])
-        .arg(programs)
+        .arg(&programs)
         .arg("-B")
-        .arg(programs)
+        .arg(&programs)
         .arg("-d")
         .arg(old.folder().join("data"))
         .arg("-D")

@@ -2,6 +2,7 @@
 
 use super::maintain::until;
 use super::*;
+use activity_log_integration::program_folder;
 use std::time::Duration;
 
 const WITH_CRON: [(&str, &str); 4] = [
@@ -14,7 +15,7 @@ const WITH_CRON: [(&str, &str); 4] = [
 
 /// A cluster in which pg_cron lives in the database `app`, or `None` where it is not installed.
 fn cluster_with_cron() -> Option<Cluster> {
-    let library = std::process::Command::new("pg_config")
+    let library = std::process::Command::new(program_folder().join("pg_config"))
         .arg("--pkglibdir")
         .output()
         .unwrap();
