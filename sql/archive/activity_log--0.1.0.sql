@@ -783,7 +783,8 @@ COMMENT ON FUNCTION activity._capture_truncate() IS 'Captures a TRUNCATE: BEFORE
 --   capture_triggers
 
 -- What the triggers of captured tables are, and what they should be. Read by attach(), setup(),
--- coverage(), status() and after DDL.
+-- coverage(), status() and after DDL. The planner can't know how little these functions return, and
+-- without the setting it would compile for seconds what runs for milliseconds.
 
 -- The triggers of capture that exist, each by what its function, its type and its name make of it;
 -- kind is NULL for one that is not as attach() makes it.
@@ -791,6 +792,7 @@ CREATE FUNCTION activity._capture_triggers()
 RETURNS TABLE (relation oid, name text, kind text, capture_id text, enabled text, is_clone boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     SELECT t.tgrelid, t.tgname::text,
            -- One that can be deferred would log a change after its effects.
@@ -814,6 +816,7 @@ CREATE FUNCTION activity._captured_tables()
 RETURNS TABLE (capture_id uuid, relation oid)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     SELECT c.capture_id, coalesce(
         (SELECT k.oid FROM pg_class k
@@ -841,6 +844,7 @@ $$;
 CREATE FUNCTION activity._row_level_reason(p_relation oid) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     SELECT CASE
         WHEN c.relkind = 'p' THEN 'it is partitioned'
@@ -869,6 +873,7 @@ $$;
 CREATE FUNCTION activity._earlier_trigger(p_relation oid) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     SELECT min(t.tgname)::text
     FROM pg_trigger t
@@ -885,6 +890,7 @@ CREATE FUNCTION activity._wanted_triggers(p_relation oid, p_level text, p_replic
 RETURNS TABLE (relation oid, is_root boolean, kind text, name text, enabled text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     WITH member AS (
         SELECT p_relation AS relation, true AS is_root
@@ -913,6 +919,7 @@ $$;
 CREATE FUNCTION activity._wanted_level(p_level text, p_relation oid) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     SELECT CASE WHEN p_level <> 'row' AND activity._row_level_reason(p_relation) IS NULL THEN 'statement'
                 ELSE 'row' END
@@ -922,6 +929,7 @@ $$;
 CREATE FUNCTION activity._level_in_effect(p_capture_id uuid, p_relation oid, p_replicated boolean) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     SELECT l.level
     FROM (VALUES ('statement'), ('row')) l (level)
@@ -938,6 +946,7 @@ CREATE FUNCTION activity._capture_soundness(p_capture_id uuid)
 RETURNS TABLE (capture_id uuid, relation oid, level text, kind text, is_wanted boolean, is_there boolean, is_sound boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     WITH actual AS MATERIALIZED (
         SELECT * FROM activity._capture_triggers()
@@ -960,6 +969,7 @@ $$;
 CREATE FUNCTION activity._capture_gaps() RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 BEGIN
     IF to_regclass('activity.captures') IS NULL THEN
@@ -973,6 +983,7 @@ $$;
 CREATE FUNCTION activity._missing_event_triggers() RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
     SELECT count(*)
     FROM (VALUES ('activity_schema_changed', '_on_schema_change'), ('activity_dropped', '_on_drop')) w (name, function)
