@@ -33,11 +33,13 @@ impl Exclusive {
         }
     }
 
-    /// Waits for the lock and holds it until the transaction ends.
+    /// Waits for the lock and holds it until the transaction ends. What the last holder has
+    /// committed is then seen, also by look-ups that found nothing before.
     pub fn wait(self) {
         let tag = self.tag();
         // SAFETY: the tag lives during the call.
         unsafe { pg_sys::LockAcquire(&raw const tag, MODE, false, false) };
+        super::accept_changes();
     }
 
     /// Holds the lock until [`Self::release`], or the end of the session; `false` if another
