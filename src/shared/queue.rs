@@ -13,6 +13,8 @@ pub const SLOT_BYTES: usize = 24 * 1024;
 const SLOTS: usize = 64;
 /// Slots that events without a waiting caller may take, so that a flood of them stops nobody.
 const SLOTS_WITHOUT_WAITER: usize = SLOTS / 2;
+/// How many of these one database may take, so that a flood in it stops no other one.
+const SLOTS_WITHOUT_WAITER_OF_A_DATABASE: usize = SLOTS_WITHOUT_WAITER * 3 / 4;
 
 const FREE: u32 = 0;
 const FILLING: u32 = 1;
@@ -85,7 +87,7 @@ impl Queue {
         bytes: &[u8],
         waits: bool,
     ) -> Result<Option<Ticket>, Full> {
-        if !waits && self.without_waiter() >= SLOTS_WITHOUT_WAITER {
+        if !waits && !self.takes_without_waiter(database) {
             return Err(Full);
         }
         let index = self.slots.iter().position(Slot::claim).ok_or(Full)?;
@@ -106,12 +108,14 @@ impl Queue {
         Ok(ticket)
     }
 
-    fn without_waiter(&self) -> usize {
-        let taken = self.slots.iter().filter(|slot| {
-            slot.state.load(Ordering::Acquire) != FREE
-                && slot.waiter.load(Ordering::Relaxed).is_null()
-        });
-        taken.count()
+    /// Whether there is room for an event that nobody waits for.
+    fn takes_without_waiter(&self, database: u32) -> bool {
+        let (mut all, mut own) = (0, 0);
+        for slot in self.slots.iter().filter(|slot| slot.has_no_waiter()) {
+            all += 1;
+            own += usize::from(slot.database.load(Ordering::Relaxed) == database);
+        }
+        all < SLOTS_WITHOUT_WAITER && own < SLOTS_WITHOUT_WAITER_OF_A_DATABASE
     }
 
     /// How many events of a database are under way.
@@ -187,6 +191,10 @@ impl Queue {
 }
 
 impl Slot {
+    fn has_no_waiter(&self) -> bool {
+        self.state.load(Ordering::Acquire) != FREE && self.waiter.load(Ordering::Relaxed).is_null()
+    }
+
     fn claim(&self) -> bool {
         self.change(FREE, FILLING)
     }
