@@ -2,9 +2,9 @@
 -- coverage(), status() and after DDL. The planner can't know how little these functions return, and
 -- without the setting it would compile for seconds what runs for milliseconds.
 
--- The triggers of capture that exist, each by what its function, its type and its name make of it;
+-- The triggers of capture on one table, each by what its function, its type and its name make of it;
 -- kind is NULL for one that is not as attach() makes it.
-CREATE FUNCTION activity._capture_triggers()
+CREATE FUNCTION activity._capture_triggers_of(p_relation oid)
 RETURNS TABLE (relation oid, name text, kind text, capture_id text, enabled text, is_clone boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -22,8 +22,24 @@ AS $$
                       ('_capture_statement', 8, 'delete'),
                       ('_capture_truncate', 34, 'truncate')) k (function, type, kind)
            ON k.function = p.proname AND k.type = t.tgtype
-    WHERE p.pronamespace = 'activity'::regnamespace
+    WHERE t.tgrelid = p_relation
+      AND p.pronamespace = 'activity'::regnamespace
       AND p.proname IN ('_capture_row', '_capture_statement', '_capture_truncate')
+$$;
+
+-- The same for all tables.
+CREATE FUNCTION activity._capture_triggers()
+RETURNS TABLE (relation oid, name text, kind text, capture_id text, enabled text, is_clone boolean)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+    SELECT o.*
+    FROM (SELECT DISTINCT t.tgrelid
+          FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+          WHERE p.pronamespace = 'activity'::regnamespace
+            AND p.proname IN ('_capture_row', '_capture_statement', '_capture_truncate')) r
+    CROSS JOIN LATERAL activity._capture_triggers_of(r.tgrelid) o
 $$;
 
 -- The table of each capture: at home the one with the remembered OID; without it the one with its
@@ -151,8 +167,8 @@ AS $$
     FROM (VALUES ('statement'), ('row')) l (level)
     WHERE (SELECT bool_and(coalesce(a.enabled, 'D') = w.enabled)
            FROM activity._wanted_triggers(p_relation, l.level, p_replicated) w
-           LEFT JOIN activity._capture_triggers() a
-             ON a.relation = w.relation AND a.capture_id = p_capture_id::text AND a.kind = w.kind
+           LEFT JOIN activity._capture_triggers_of(p_relation) a
+             ON a.capture_id = p_capture_id::text AND a.kind = w.kind
            WHERE w.is_root AND w.kind <> 'truncate')
 $$;
 

@@ -12,6 +12,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("_capture_soundness", ""),
     ("_capture_statement", ""),
     ("_capture_triggers", ""),
+    ("_capture_triggers_of", ""),
     ("_capture_truncate", ""),
     ("_captured_tables", ""),
     ("_changed", ""),
